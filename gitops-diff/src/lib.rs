@@ -1,0 +1,2 @@
+//! Schema-aware differences, structured merge and field ownership for Kubernetes objects
+#![cfg_attr(docsrs, feature(doc_cfg))]

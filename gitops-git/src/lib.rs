@@ -1,0 +1,2 @@
+//! Git as a source of desired state, read from the object database
+#![cfg_attr(docsrs, feature(doc_cfg))]

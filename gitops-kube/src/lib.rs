@@ -1,0 +1,2 @@
+//! Kubernetes as an applier: server-side apply, inventory, drift and prune
+#![cfg_attr(docsrs, feature(doc_cfg))]

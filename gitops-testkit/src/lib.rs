@@ -1,0 +1,2 @@
+//! Fake clusters, fake Git repositories and contracts for testing GitOps reconcilers
+#![cfg_attr(docsrs, feature(doc_cfg))]
