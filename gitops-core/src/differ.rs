@@ -121,7 +121,7 @@ impl DiffError {
     #[must_use]
     pub fn new(object: ObjectId, message: impl Into<String>) -> Self {
         Self {
-            object,
+            object: Box::new(object),
             message: message.into(),
             source: None,
         }
