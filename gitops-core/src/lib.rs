@@ -4,6 +4,7 @@
 mod digest;
 mod field;
 mod id;
+pub mod yaml;
 
 pub use digest::{Digest, ParseDigestError};
 pub use field::{FieldChange, FieldConflict, FieldOwner, FieldPath, FieldValue, PathElement};
