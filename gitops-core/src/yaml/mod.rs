@@ -2,7 +2,7 @@
 //!
 //! [`read_documents`] turns a file into JSON values. Scalars have the meaning that
 //! `kubectl` and the API machinery give them, which is YAML 1.1 as `sigs.k8s.io/yaml`
-//! reads it: `on` is a boolean, `0777` is 511, and a commit such as `12e4567` is a
+//! reads it: `on` is a boolean, `0777` is 511, and a commit such as `1234e56` is a
 //! number. [`to_yaml`] quotes every text that would be read as something else, by these
 //! rules or by those of YAML 1.2.
 //!

@@ -162,7 +162,10 @@ impl Reader<'_> {
         match (yaml, json_failure) {
             (Ok(value), _) => Ok(value.into_iter().collect()),
             // The reader that came further was probably the one that was meant.
-            (Err(yaml), Some(json)) if (json.line, json.column) > (yaml.line, yaml.column) => {
+            (Err(yaml), Some(json))
+                if matches!(yaml.kind, ReadErrorKind::Yaml { .. })
+                    && (json.line, json.column) > (yaml.line, yaml.column) =>
+            {
                 Err(json)
             }
             (Err(yaml), _) => Err(yaml),

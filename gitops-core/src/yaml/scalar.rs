@@ -142,9 +142,18 @@ fn integer(text: &str) -> Option<Scalar> {
     }
 }
 
-/// A finite float written as
-/// `^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$`.
+/// A finite float in YAML's decimal form.
 fn float(text: &str) -> Option<f64> {
+    // Out of range is not a number to Go, and the text stays text.
+    is_float(text)
+        .then(|| text.parse().ok())
+        .flatten()
+        .filter(|float: &f64| float.is_finite())
+}
+
+/// Whether the text matches
+/// `^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$`.
+pub(super) fn is_float(text: &str) -> bool {
     let bytes = text.as_bytes();
     let digits = |mut at: usize| {
         while bytes.get(at).is_some_and(u8::is_ascii_digit) {
@@ -159,10 +168,10 @@ fn float(text: &str) -> Option<f64> {
         let fraction = at + 1;
         at = digits(fraction);
         if !whole && at == fraction {
-            return None;
+            return false;
         }
     } else if !whole {
-        return None;
+        return false;
     }
     if matches!(bytes.get(at), Some(b'e' | b'E')) {
         at += 1;
@@ -170,14 +179,10 @@ fn float(text: &str) -> Option<f64> {
         let exponent = at;
         at = digits(exponent);
         if at == exponent {
-            return None;
+            return false;
         }
     }
-    if at != bytes.len() {
-        return None;
-    }
-    // Out of range is not a number to Go, and the text stays text.
-    text.parse().ok().filter(|float: &f64| float.is_finite())
+    at == bytes.len()
 }
 
 /// A float as JSON: a whole number prints as an integer, as Go's encoder does it.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Number, Value};
 
-use super::scalar::{Scalar, is_timestamp, resolve};
+use super::scalar::{Scalar, is_float, resolve};
 
 /// Keys that stand first at the top of an object.
 const FIRST: [&str; 3] = ["apiVersion", "kind", "metadata"];
@@ -244,10 +244,12 @@ fn is_plain(text: &str) -> bool {
 
 /// Whether some reader takes the text for something else than a text.
 fn is_something_else(text: &str) -> bool {
+    let plain = text.replace('_', "");
     resolve(text) != Scalar::Text
-        || resolve(&text.replace('_', "")) != Scalar::Text
+        || resolve(&plain) != Scalar::Text
+        // Infinite for some readers, text for others.
+        || is_float(&plain)
         || is_word(text)
-        || is_timestamp(text)
         || is_date_like(text)
         || is_base_60(text)
 }
@@ -258,7 +260,7 @@ fn is_word(text: &str) -> bool {
     WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 
-/// `2001-1-1` and whatever follows.
+/// Timestamps: `2001-1-1` and whatever follows.
 fn is_date_like(text: &str) -> bool {
     let bytes = text.as_bytes();
     bytes.len() > 5
