@@ -25,6 +25,7 @@ mod report;
 mod revision;
 mod snapshot;
 mod source;
+pub mod yaml;
 
 pub use applier::{
     Applied, Applier, ApplyError, ApplyRequest, DeleteRequest, Deleted, Depth, KindInfo, LiveEvent,
