@@ -1,4 +1,5 @@
 //! The engine as a step machine: what it decides, in which order, and what a crash leaves.
+#![expect(clippy::unwrap_used, reason = "a panic in a test names its line")]
 
 mod world;
 

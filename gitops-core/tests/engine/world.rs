@@ -282,9 +282,7 @@ impl World {
             } else if let Some(event) = self.news.pop_front() {
                 inputs.push_back(Input::Live(event));
             } else {
-                let Some((&id, &due)) = waits.iter().min_by_key(|(_, due)| **due) else {
-                    return None;
-                };
+                let (&id, &due) = waits.iter().min_by_key(|(_, due)| **due)?;
                 if due.duration_since(self.now) > SignedDuration::from_secs(60) {
                     return None;
                 }
