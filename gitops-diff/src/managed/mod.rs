@@ -100,7 +100,7 @@ pub struct Target<'a> {
     pub subresource: Cow<'a, str>,
     /// Fields that this endpoint resets, and nobody can own through it, each with all
     /// that lies under it: `.status` for an object whose status is a subresource.
-    pub reset: Option<Cow<'a, FieldSet<'a>>>,
+    pub reset: Option<&'a FieldSet<'a>>,
 }
 
 impl<'a> Target<'a> {
@@ -120,6 +120,16 @@ impl<'a> Target<'a> {
         }
     }
 
+    pub(crate) fn ty(&self) -> Result<TypeRef<'a>, ManagedError> {
+        self.versions.type_at(&self.api_version).ok_or_else(|| {
+            let (group, version) = crate::schema::api_version_parts(&self.api_version);
+            ManagedError::Internal(format!(
+                "no corresponding type for {group}/{version}, Kind={}",
+                self.kind
+            ))
+        })
+    }
+
     /// The same for a subresource.
     #[must_use]
     pub fn subresource(mut self, name: impl Into<Cow<'a, str>>) -> Self {
@@ -129,7 +139,7 @@ impl<'a> Target<'a> {
 
     /// The same with fields that this endpoint resets.
     #[must_use]
-    pub fn reset(mut self, fields: Cow<'a, FieldSet<'a>>) -> Self {
+    pub fn reset(mut self, fields: &'a FieldSet<'a>) -> Self {
         self.reset = Some(fields);
         self
     }
