@@ -1,2 +1,8 @@
 //! Schema-aware differences, structured merge and field ownership for Kubernetes objects
 #![cfg_attr(docsrs, feature(doc_cfg))]
+
+pub mod fieldset;
+pub mod managed;
+pub mod schema;
+pub mod typed;
+mod value;
