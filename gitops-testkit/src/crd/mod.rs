@@ -1,0 +1,1 @@
+//! CustomResourceDefinitions: their defaults, their rules, and what they make of their instances.
