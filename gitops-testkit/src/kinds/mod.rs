@@ -13,14 +13,17 @@
 //! [`allocate`].
 
 mod decode;
+mod defaults;
 mod error;
 mod json;
 mod meta;
 mod quantity;
 mod rules;
+mod service;
+mod strategy;
 mod time;
 mod types;
-mod value;
+pub(crate) mod value;
 
 use std::sync::OnceLock;
 
@@ -29,8 +32,11 @@ use serde_json::{Map, Value};
 pub use decode::{
     DecodeError, Decoded, decode, decode_metadata, decode_untyped, decode_value, normalize,
 };
+pub use defaults::default;
 pub use error::{ErrorKind, FieldError, Path, aggregate, invalid_status};
 pub use meta::{NameRule, validate_metadata, validate_metadata_update};
+pub use service::{ServiceAllocator, allocate, release};
+pub use strategy::{Target, admit, prepare_create, prepare_update};
 
 /// A kind that is built into the API server.
 ///
