@@ -8,8 +8,12 @@ mod kubectl;
 mod laws;
 #[path = "yaml/limits.rs"]
 mod limits;
+#[path = "yaml/manifests.rs"]
+mod manifests;
 #[path = "yaml/scalars.rs"]
 mod scalars;
+#[path = "yaml/speed.rs"]
+mod speed;
 #[path = "yaml/structure.rs"]
 mod structure;
 

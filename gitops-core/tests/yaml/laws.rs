@@ -27,7 +27,8 @@ fn number() -> impl Strategy<Value = Value> {
         any::<i8>().prop_map(Value::from),
         // Whole floats are integers in Kubernetes, so they are none here.
         any::<f64>()
-            .prop_filter("finite and not whole", |float| float.is_finite() && float.fract() != 0.0)
+            .prop_filter("finite and not whole", |float| float.is_finite()
+                && float.fract() != 0.0)
             .prop_map(Value::from),
         (1e22_f64..1e300).prop_map(Value::from),
     ]
@@ -52,11 +53,14 @@ fn value() -> impl Strategy<Value = Value> {
 
 /// YAML with a few bytes changed.
 fn mutated() -> impl Strategy<Value = Vec<u8>> {
-    let edit = (any::<prop::sample::Index>(), prop_oneof![
-        any::<u8>().prop_map(|byte| vec![byte]),
-        text().prop_map(String::into_bytes),
-        Just(Vec::new()),
-    ]);
+    let edit = (
+        any::<prop::sample::Index>(),
+        prop_oneof![
+            any::<u8>().prop_map(|byte| vec![byte]),
+            text().prop_map(String::into_bytes),
+            Just(Vec::new()),
+        ],
+    );
     (value(), value(), proptest::collection::vec(edit, 0..6)).prop_map(|(a, b, edits)| {
         let mut bytes = format!("{}---\n{}", to_yaml(&a), to_yaml(&b)).into_bytes();
         for (at, new) in edits {
@@ -123,17 +127,79 @@ proptest! {
 #[test]
 fn texts_that_some_reader_takes_for_more_are_quoted() {
     for text in [
-        "y", "yEs", "On", "nULL", "~", "1", "-1", "0o7", "0x1F", "1e3", "12e4567", "1_000", ".5",
-        "._5", "1.", "190:20:30", "2001-01-01", "2001-1-1 1:1:1", "=", "<<", "", " a", "a ", "a: b",
-        "a:", "a #b", "#a", "- a", "-", "? a", "&a", "*a", "!a", "%a", "@a", "`a", "{a", "[a", "a\tb",
-        "'a", "\"a", "|", ">", "---", "...", "--- a", ".inf", "-.INF", ".NaN", "é\u{2028}",
+        "y",
+        "yEs",
+        "On",
+        "nULL",
+        "~",
+        "1",
+        "-1",
+        "0o7",
+        "0x1F",
+        "1e3",
+        "12e4567",
+        "1_000",
+        ".5",
+        "._5",
+        "1.",
+        "190:20:30",
+        "2001-01-01",
+        "2001-1-1 1:1:1",
+        "=",
+        "<<",
+        "",
+        " a",
+        "a ",
+        "a: b",
+        "a:",
+        "a #b",
+        "#a",
+        "- a",
+        "-",
+        "? a",
+        "&a",
+        "*a",
+        "!a",
+        "%a",
+        "@a",
+        "`a",
+        "{a",
+        "[a",
+        "a\tb",
+        "'a",
+        "\"a",
+        "|",
+        ">",
+        "---",
+        "...",
+        "--- a",
+        ".inf",
+        "-.INF",
+        ".NaN",
+        "é\u{2028}",
     ] {
         let yaml = to_yaml(&Value::from(text));
         assert!(yaml.starts_with('"'), "{yaml}");
     }
     for text in [
-        "a", "nginx:1.27", "10.0.0.1", "1.2.3", "v1", "apps/v1", "--flag=x", "-x", "$(POD_IP)",
-        "a b", "500m", "1Gi", "http://a/b?c=d", "/bin/sh", "été", "it's", "a,b", "app.kubernetes.io/name",
+        "a",
+        "nginx:1.27",
+        "10.0.0.1",
+        "1.2.3",
+        "v1",
+        "apps/v1",
+        "--flag=x",
+        "-x",
+        "$(POD_IP)",
+        "a b",
+        "500m",
+        "1Gi",
+        "http://a/b?c=d",
+        "/bin/sh",
+        "été",
+        "it's",
+        "a,b",
+        "app.kubernetes.io/name",
     ] {
         assert_eq!(to_yaml(&Value::from(text)), format!("{text}\n"));
     }

@@ -23,13 +23,24 @@ fn each_limit_is_kept_to_the_last_one() {
     fits("12345", &limits.clone().bytes(5));
     assert_eq!(limit("123456", &limits.clone().bytes(5)), "bytes");
     fits("a\n---\nb\n---\nc", &limits.clone().documents(3));
-    assert_eq!(limit("a\n---\nb\n---\nc\n---\nd\n---\ne", &limits.clone().documents(3)), "documents");
+    assert_eq!(
+        limit(
+            "a\n---\nb\n---\nc\n---\nd\n---\ne",
+            &limits.clone().documents(3)
+        ),
+        "documents"
+    );
     // A list, a mapping, a key, a value.
     for (text, nodes) in [("- a: 1", 4), ("[{\"a\": 1}]", 4), ("{\"a\": [1]}", 4)] {
         fits(text, &limits.clone().nodes(nodes));
         assert_eq!(limit(text, &limits.clone().nodes(nodes - 1)), "nodes");
     }
-    for text in ["a: 12345", "{\"a\": \"12345\"}", "12345: 1", "{\"12345\": 1}"] {
+    for text in [
+        "a: 12345",
+        "{\"a\": \"12345\"}",
+        "12345: 1",
+        "{\"12345\": 1}",
+    ] {
         fits(text, &limits.clone().scalar_bytes(5));
         assert_eq!(limit(text, &limits.clone().scalar_bytes(4)), "scalar_bytes");
     }
@@ -53,7 +64,9 @@ fn depth_is_the_same_however_it_is_written() {
             format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth)),
             format!("{}1{}", "{a: ".repeat(depth), "}".repeat(depth)),
             format!("{}1", "- ".repeat(depth)),
-            (0..depth).map(|at| format!("{}a:\n", " ".repeat(at))).collect(),
+            (0..depth)
+                .map(|at| format!("{}a:\n", " ".repeat(at)))
+                .collect(),
         ]
     };
     let limits = ReadLimits::default();
