@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::build::type_name;
 use super::error::{ReadError, ReadErrorKind};
 use super::limits::ReadLimits;
-use super::read::{Document, read_documents};
+use super::read::{Document, Documents, read_documents};
 use crate::{Manifest, Origin, RelPath};
 
 /// What a file holds: the manifests that could be read, and why the others could not.
@@ -46,7 +46,20 @@ pub struct Manifests {
 /// # Ok::<_, gitops_core::PathError>(())
 /// ```
 pub fn read_manifests(file: &RelPath, bytes: &[u8], limits: &ReadLimits) -> Manifests {
-    let documents = read_documents(file.as_str(), bytes, limits);
+    read_documents(file.as_str(), bytes, limits).into_manifests(file)
+}
+
+impl Documents {
+    /// The manifests among the documents of a file, as [`read_manifests`] takes them.
+    ///
+    /// For callers that look at the documents first: a renderer leaves out those that
+    /// are meant for another tool.
+    pub fn into_manifests(self, file: &RelPath) -> Manifests {
+        into_manifests(self, file)
+    }
+}
+
+fn into_manifests(documents: Documents, file: &RelPath) -> Manifests {
     let mut read = Manifests::default();
     let mut refused = Vec::new();
     for document in documents.documents {
