@@ -1,4 +1,10 @@
 //! YAML as `kubectl` reads it: tables, limits, laws, and `kubectl` itself where it is there.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a panic in a test is a failure that names its line, and a skipped test says so"
+)]
 
 #[path = "yaml/corpus.rs"]
 mod corpus;
@@ -8,8 +14,12 @@ mod kubectl;
 mod laws;
 #[path = "yaml/limits.rs"]
 mod limits;
+#[path = "yaml/manifests.rs"]
+mod manifests;
 #[path = "yaml/scalars.rs"]
 mod scalars;
+#[path = "yaml/speed.rs"]
+mod speed;
 #[path = "yaml/structure.rs"]
 mod structure;
 

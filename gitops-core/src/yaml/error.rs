@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::{ManifestError, Origin, Problem};
+
 /// Why a file, or one document of it, could not be read.
 ///
 /// Says where (file, document, line, column), what is wrong and what to do about it.
@@ -27,6 +29,14 @@ impl ReadError {
     #[must_use]
     pub fn is_limit(&self) -> bool {
         matches!(self.kind, ReadErrorKind::Limit { .. })
+    }
+
+    /// The place as an [`Origin`], if the file is a path within a snapshot.
+    #[must_use]
+    pub fn origin(&self) -> Option<Origin> {
+        let count = |number| u32::try_from(number).unwrap_or(u32::MAX);
+        let file = self.file.parse().ok()?;
+        Some(Origin::new(file, count(self.document), count(self.line)))
     }
 }
 
@@ -148,6 +158,17 @@ pub enum ReadErrorKind {
         /// What it is.
         found: &'static str,
     },
+    /// What is wrong with one object of a `List`.
+    #[error("item {index} of the list: {kind}")]
+    Item {
+        /// Which item, from 0 as in a field path.
+        index: usize,
+        /// What is wrong with it.
+        kind: Box<ReadErrorKind>,
+    },
+    /// The object is refused for another reason.
+    #[error("{0}")]
+    Manifest(ManifestError),
     /// `metadata.generateName` without a name.
     #[error(
         "metadata.generateName makes a new object at each apply, so it can't be reconciled; give \
@@ -165,6 +186,16 @@ impl fmt::Display for Shown<'_> {
         match self.0.char_indices().nth(LONGEST) {
             Some((end, _)) => write!(f, "{:?}…", self.0.get(..end).unwrap_or_default()),
             None => write!(f, "{:?}", self.0),
+        }
+    }
+}
+
+impl From<&ReadError> for Problem {
+    fn from(error: &ReadError) -> Self {
+        let problem = Self::new(error.to_string());
+        match error.origin() {
+            Some(origin) => problem.at(origin),
+            None => problem,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Reading and writing YAML and JSON as `kubectl` does it.
 //!
-//! [`read_documents`] turns a file into JSON values. Scalars have the meaning that
+//! [`read_manifests`] turns a file into [`Manifest`](crate::Manifest)s,
+//! [`read_documents`] into JSON values. Scalars have the meaning that
 //! `kubectl` and the API machinery give them, which is YAML 1.1 as `sigs.k8s.io/yaml`
 //! reads it: `on` is a boolean, `0777` is 511, and a commit such as `1234e56` is a
 //! number. [`to_yaml`] quotes every text that would be read as something else, by these
@@ -34,11 +35,13 @@ mod build;
 mod error;
 mod json;
 mod limits;
+mod manifests;
 mod read;
 mod scalar;
 mod write;
 
 pub use error::{ReadError, ReadErrorKind};
 pub use limits::ReadLimits;
+pub use manifests::{Manifests, read_manifests};
 pub use read::{Document, Documents, read_documents};
 pub use write::to_yaml;

@@ -344,7 +344,7 @@ fn kubectl_reads_the_same_object() {
     }
     // One call for all of them; one each if that says no.
     let joined: Vec<&str> = read_here.iter().map(|text| text.as_str()).collect();
-    let Some(theirs) = kubectl(&joined.join("\n---\n")) else {
+    let Some(theirs) = kubectl(&joined.join("---\n")) else {
         return;
     };
     let theirs = theirs.unwrap_or_else(|_| {
