@@ -51,6 +51,7 @@ struct Shared {
     meter: Arc<Meter>,
     faults: Mutex<Vec<Injected>>,
     access: Mutex<Access>,
+    only_version_0: AtomicBool,
 }
 
 /// Who may read.
@@ -94,6 +95,7 @@ impl RepoServer {
             meter: Arc::default(),
             faults: Mutex::default(),
             access: Mutex::default(),
+            only_version_0: AtomicBool::new(false),
         });
         let (stop, stopped) = oneshot::channel();
         let serving = Arc::clone(&shared);
@@ -150,6 +152,11 @@ impl RepoServer {
     /// From now on answers anyone again.
     pub fn allow_anyone(&self) {
         *self.access() = Access::Anyone;
+    }
+
+    /// From now on speaks only protocol version 0, as servers did before 2018.
+    pub fn speak_only_version_0(&self) {
+        self.shared.only_version_0.store(true, Ordering::Relaxed);
     }
 
     /// Makes every request fail this way until [`clear_faults`](Self::clear_faults).
@@ -389,6 +396,7 @@ async fn serve(
         .headers
         .get("git-protocol")
         .and_then(|value| value.to_str().ok())
+        .filter(|_| !shared.only_version_0.load(Ordering::Relaxed))
         .unwrap_or_default();
     let mut child = match tokio::process::Command::new("git")
         .args(arguments)
