@@ -76,7 +76,15 @@ impl HttpRemote {
                     .with_no_client_auth(),
             );
         }
-        let client = builder.build().map_err(|error| refuse(chain(&error)))?;
+        let client = builder.build().map_err(|error| {
+            refuse(crate::error::one_line(&format!(
+                "{error}: {}",
+                std::iter::successors(std::error::Error::source(&error), |e| inner(*e))
+                    .last()
+                    .map(ToString::to_string)
+                    .unwrap_or_default()
+            )))
+        })?;
         let authorization = credentials.map(authorization).transpose()?;
         Ok(Self {
             client,
@@ -353,21 +361,15 @@ fn content_type_line(response: &reqwest::Response) -> Vec<u8> {
 /// What the network said, sorted by what helps.
 fn network(operation: &Operation, error: &reqwest::Error) -> GitError {
     let remote = operation.remote();
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        let tls = error.downcast_ref::<rustls::Error>().or_else(|| {
-            error
-                .downcast_ref::<io::Error>()
-                .and_then(io::Error::get_ref)
-                .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+    let mut causes =
+        std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |e| {
+            inner(*e)
         });
-        if let Some(tls) = tls {
-            return GitError::Untrusted {
-                remote,
-                reason: operation.clean(&tls.to_string()),
-            };
-        }
-        cause = error.source();
+    if let Some(tls) = causes.find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
+        return GitError::Untrusted {
+            remote,
+            reason: operation.clean(&tls.to_string()),
+        };
     }
     if error.is_timeout() {
         return GitError::Timeout {
@@ -384,26 +386,23 @@ fn network(operation: &Operation, error: &reqwest::Error) -> GitError {
     }
 }
 
-/// The innermost cause, which is what the system said; the outer ones repeat the URL.
-fn innermost(operation: &Operation, error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        text = error.to_string();
-        next = error.source();
+/// The cause of an error. An [`io::Error`] skips the one it wraps.
+fn inner<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> Option<&'a (dyn std::error::Error + 'static)> {
+    match error
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref)
+    {
+        Some(wrapped) => Some(wrapped),
+        None => error.source(),
     }
-    operation.clean(&text)
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        next = error.source();
-    }
-    crate::error::one_line(&text)
+/// The innermost cause, which is what the system said; the outer ones repeat the URL.
+fn innermost(operation: &Operation, error: &(dyn std::error::Error + 'static)) -> String {
+    let last = std::iter::successors(Some(error), |error| inner(*error)).last();
+    operation.clean(&last.unwrap_or(error).to_string())
 }
 
 impl Http for HttpSession {

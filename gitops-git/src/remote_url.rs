@@ -63,6 +63,10 @@ impl RemoteUrl {
         }
         if !text.contains("://") {
             return match scp_like(text) {
+                // `ext::command` is a program to git.
+                Some((_, path)) if path.starts_with(':') => {
+                    Err(refuse("names a remote helper, which is not supported"))
+                }
                 // `user:password@host:path` would be the host `user`, and print the rest.
                 Some((_, path)) if path.split('/').next().is_some_and(|p| p.contains('@')) => {
                     Err(refuse("holds a password, which ssh does not take"))
@@ -70,6 +74,13 @@ impl RemoteUrl {
                 Some((login, path)) => Self::ssh(login, None, path, &refuse),
                 None => Self::local(text, &refuse),
             };
+        }
+        // Browsers and Git read these in two ways.
+        if text.contains('\\') {
+            return Err(refuse("holds a backslash"));
+        }
+        if !text.starts_with("file:") && text.contains(":///") {
+            return Err(refuse("has no host"));
         }
         let url = Url::parse(text).map_err(|_| refuse("is not a URL"))?;
         match url.scheme() {
@@ -338,6 +349,7 @@ mod tests {
             "git://h/a",
             "ftp://h/a",
             "https:///a",
+            "https://h\\@evil/a",
             "https://h/a?token=x",
             "https://h/a#x",
             "https://u:%zz@h/a",

@@ -263,7 +263,13 @@ impl Inner {
         let opened = self.open(commit_id, None, operation)?;
         let tree = GitTree::new(opened.keeper, operation.remote(), opened.commit.tree);
         let whole = Snapshot::new(Arc::new(tree), self.snapshot);
-        whole.subdirectory(&self.path).map_err(|error| match error {
+        let snapshot = whole.subdirectory(&self.path);
+        // Reading it once now makes a missing tree an error of the fetch.
+        let listed = snapshot.and_then(|snapshot| {
+            snapshot.list(&RelPath::root())?;
+            Ok(snapshot)
+        });
+        listed.map_err(|error| match error {
             SnapshotError::NotFound { .. } => GitError::PathNotFound {
                 remote: operation.remote(),
                 path: self.path.clone(),

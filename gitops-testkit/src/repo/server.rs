@@ -355,7 +355,7 @@ async fn refuse(
         }
         Some(RepoFault::Redirect(base)) => {
             let rest = parts.uri.path_and_query().map_or("", |path| path.as_str());
-            let to = rest.strip_prefix("/repo.git").unwrap_or(rest);
+            let to = rest.split_once(".git").map_or(rest, |(_, after)| after);
             let mut response = plain(StatusCode::FOUND, "");
             match header::HeaderValue::try_from(format!("{base}{to}")) {
                 Ok(to) => drop(response.headers_mut().insert(header::LOCATION, to)),
@@ -503,6 +503,9 @@ fn spoil(
             // One poll must not spin for ever on this single-threaded runtime.
             tokio::task::yield_now().await;
             let mut chunk = Vec::new();
+            if count == 0 && kind == RequestKind::Fetch {
+                pktline::write(&mut chunk, b"packfile\n");
+            }
             for number in count..count + 1000 {
                 match kind {
                     RequestKind::Fetch => pktline::write(&mut chunk, b"\x02still counting\r"),
