@@ -37,10 +37,9 @@ struct Parsed {
     entries: usize,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 struct Entry {
-    name: String,
-    kind: EntryKind,
+    entry: TreeEntry,
     id: ObjectId,
 }
 
@@ -95,8 +94,8 @@ impl GitTree {
         let mut entries = self.directory(&self.root)?;
         for part in path.parts() {
             match find(&entries, part) {
-                Some(entry) if entry.kind == EntryKind::Directory => {
-                    entries = self.directory(&entry.id)?;
+                Some(found) if found.entry.kind == EntryKind::Directory => {
+                    entries = self.directory(&found.id)?;
                 }
                 _ => return Ok(None),
             }
@@ -121,29 +120,25 @@ impl Tree for GitTree {
 
     fn list(&self, directory: &RelPath) -> Result<Option<Vec<TreeEntry>>, BoxError> {
         let entries = self.find_directory(directory)?;
-        Ok(entries.map(|entries| entries.iter().map(tree_entry).collect()))
+        Ok(entries.map(|entries| entries.iter().map(|found| found.entry.clone()).collect()))
+    }
+
+    fn entry(&self, path: &RelPath) -> Result<Option<TreeEntry>, BoxError> {
+        Ok(self.find_entry(path)?.map(|found| found.entry))
     }
 
     fn read(&self, file: &RelPath, limit: u64) -> Result<Option<TreeContent>, BoxError> {
-        let Some(entry) = self.find_entry(file)? else {
+        let Some(Entry { entry, id }) = self.find_entry(file)? else {
             return Ok(None);
         };
         if !matches!(entry.kind, EntryKind::File { .. } | EntryKind::Symlink) {
             return Ok(None);
         }
-        match self.object(&entry.id, Kind::Blob, limit) {
+        match self.object(&id, Kind::Blob, limit) {
             Ok(content) => Ok(Some(TreeContent::Bytes(Bytes::from(content)))),
             Err(ObjectError::TooLarge(size)) => Ok(Some(TreeContent::TooLarge(size))),
-            Err(error) => Err(self.refuse(&entry.id, error.to_string()).into()),
+            Err(error) => Err(self.refuse(&id, error.to_string()).into()),
         }
-    }
-}
-
-fn tree_entry(entry: &Entry) -> TreeEntry {
-    TreeEntry {
-        name: entry.name.clone(),
-        kind: entry.kind,
-        digest: digest(&entry.id),
     }
 }
 
@@ -156,7 +151,7 @@ fn digest(id: &ObjectId) -> Digest {
 
 fn find<'a>(entries: &'a [Entry], name: &str) -> Option<&'a Entry> {
     let at = entries
-        .binary_search_by(|entry| entry.name.as_str().cmp(name))
+        .binary_search_by(|entry| entry.entry.name.as_str().cmp(name))
         .ok()?;
     entries.get(at)
 }
@@ -193,21 +188,25 @@ fn parse(data: &[u8], hash: gix::hash::Kind) -> Result<Vec<Entry>, String> {
             return Err(format!("entry {name:?} is twice there or not in order"));
         }
         last = Some(key);
+        let id = entry.oid.to_owned();
         entries.push(Entry {
-            name: name.to_owned(),
-            kind,
-            id: entry.oid.to_owned(),
+            entry: TreeEntry {
+                name: name.to_owned(),
+                kind,
+                digest: digest(&id),
+            },
+            id,
         });
     }
-    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    entries.sort_by(|a, b| a.entry.name.cmp(&b.entry.name));
     // A file and a directory of one name need not be neighbours in Git's order.
     if let Some(pair) = entries.windows(2).find(|pair| match pair {
-        [a, b] => a.name == b.name,
+        [a, b] => a.entry.name == b.entry.name,
         _ => false,
     }) {
         return Err(format!(
             "entry {:?} is there as a file and as a directory",
-            pair.first().map_or("", |entry| entry.name.as_str())
+            pair.first().map_or("", |found| found.entry.name.as_str())
         ));
     }
     Ok(entries)
@@ -256,7 +255,10 @@ mod tests {
             ("160000", b"x"),
         ])
         .unwrap();
-        let seen: Vec<_> = entries.iter().map(|e| (e.name.as_str(), e.kind)).collect();
+        let seen: Vec<_> = entries
+            .iter()
+            .map(|e| (e.entry.name.as_str(), e.entry.kind))
+            .collect();
         assert_eq!(
             seen,
             [
