@@ -1,2 +1,3 @@
 //! Schema-aware differences, structured merge and field ownership for Kubernetes objects
 #![cfg_attr(docsrs, feature(doc_cfg))]
+pub mod patch;
