@@ -69,11 +69,17 @@ pub fn decode_value(kind: Kind, value: &Value) -> Result<Decoded, DecodeError> {
 fn decode_node(kind: Kind, node: &Node) -> Result<Decoded, DecodeError> {
     let mut decoder = Decoder::new(true);
     let ty = TypeRef::to_struct(kind.type_index());
-    let mut object = decoder.value(node, &ty).and_then(|v| decoder.finish(v)).map_err(DecodeError::Type)?;
+    let mut object = decoder
+        .value(node, &ty)
+        .and_then(|v| decoder.finish(v))
+        .map_err(DecodeError::Type)?;
     if let Value::Object(map) = &mut object {
         kind.mark(map);
     }
-    Ok(Decoded { object, strict: decoder.strict })
+    Ok(Decoded {
+        object,
+        strict: decoder.strict,
+    })
 }
 
 /// Reads a body of a custom resource: any object, with the fields that occur twice.
@@ -85,7 +91,10 @@ pub fn decode_untyped(body: &[u8]) -> Result<Decoded, DecodeError> {
     let node = json::parse(body).map_err(DecodeError::Syntax)?;
     let mut decoder = Decoder::new(true);
     decoder.duplicates(&node);
-    Ok(Decoded { object: node.to_value(), strict: decoder.strict })
+    Ok(Decoded {
+        object: node.to_value(),
+        strict: decoder.strict,
+    })
 }
 
 /// Reads the `metadata` of a custom resource (or of an embedded one) as an `ObjectMeta`.
@@ -100,7 +109,10 @@ pub fn decode_metadata(metadata: &Value) -> Result<Decoded, DecodeError> {
         .value(&Node::from_value(metadata), &TypeRef::to_struct(index))
         .and_then(|v| decoder.finish(v))
         .map_err(DecodeError::Type)?;
-    Ok(Decoded { object: read, strict: decoder.strict })
+    Ok(Decoded {
+        object: read,
+        strict: decoder.strict,
+    })
 }
 
 /// Brings an object of `kind` into the form in which the server writes it: members that
@@ -158,7 +170,11 @@ impl Decoder {
         if !self.strict_on || self.strict.len() >= MAX_STRICT {
             return;
         }
-        let path = if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
+        let path = if self.path.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{}.{name}", self.path)
+        };
         let text = format!("{what} field {}", super::error::quote(&path));
         if !self.strict.contains(&text) {
             self.strict.push(text);
@@ -249,7 +265,10 @@ impl Decoder {
                 Node::String(text) => match STANDARD.decode(text.replace(['\r', '\n'], "")) {
                     Ok(bytes) => Value::String(STANDARD.encode(bytes)),
                     Err(_) => {
-                        self.save(format!("illegal base64 data at input byte {}", bad_base64(text)));
+                        self.save(format!(
+                            "illegal base64 data at input byte {}",
+                            bad_base64(text)
+                        ));
                         Value::Null
                     }
                 },
@@ -281,7 +300,8 @@ impl Decoder {
             Ty::Raw | Ty::FieldSet | Ty::Json => node.to_value(),
             Ty::SchemaOrArray => match node {
                 Node::Array(items) => {
-                    let read: Result<Vec<_>, _> = items.iter().map(|item| self.schema(item)).collect();
+                    let read: Result<Vec<_>, _> =
+                        items.iter().map(|item| self.schema(item)).collect();
                     Value::Array(read?)
                 }
                 Node::Object(_) => self.schema(node)?,
@@ -305,7 +325,11 @@ impl Decoder {
                     let mut items = Vec::with_capacity(nodes.len());
                     for (i, node) in nodes.iter().enumerate() {
                         let read = self.within_index(i, |d| d.value(node, item))?;
-                        items.push(if read.is_null() { self.zero(item) } else { read });
+                        items.push(if read.is_null() {
+                            self.zero(item)
+                        } else {
+                            read
+                        });
                     }
                     Value::Array(items)
                 }
@@ -319,7 +343,14 @@ impl Decoder {
                             self.report("duplicate", key);
                         }
                         let read = self.within(key, |d| d.value(node, item))?;
-                        map.insert(key.clone(), if read.is_null() { self.zero(item) } else { read });
+                        map.insert(
+                            key.clone(),
+                            if read.is_null() {
+                                self.zero(item)
+                            } else {
+                                read
+                            },
+                        );
                     }
                     Value::Object(map)
                 }
@@ -330,7 +361,10 @@ impl Decoder {
 
     /// A schema within one of the "or" types, which read themselves: not strictly.
     fn schema(&mut self, node: &Node) -> Result<Value, String> {
-        let index = self.types.named("apiextensions.v1.JSONSchemaProps").unwrap_or_default();
+        let index = self
+            .types
+            .named("apiextensions.v1.JSONSchemaProps")
+            .unwrap_or_default();
         let mut inner = Decoder::new(false);
         let value = inner.value(node, &TypeRef::to_struct(index))?;
         inner.finish(value)
@@ -350,7 +384,11 @@ impl Decoder {
         }
     }
 
-    fn strukt(&mut self, members: &[(String, Node)], def: &'static Struct) -> Result<Value, String> {
+    fn strukt(
+        &mut self,
+        members: &[(String, Node)],
+        def: &'static Struct,
+    ) -> Result<Value, String> {
         let mut read: Map<String, Value> = Map::new();
         let mut seen: Vec<&str> = Vec::new();
         let outer = std::mem::replace(&mut self.strukt, def.short().to_owned());
@@ -398,7 +436,13 @@ impl Decoder {
         }
         match &t.ty {
             // A struct is always written, whatever `omitempty` says.
-            Ty::Struct(_) | Ty::Time | Ty::MicroTime | Ty::Quantity | Ty::IntOrString | Ty::Raw | Ty::Duration => {
+            Ty::Struct(_)
+            | Ty::Time
+            | Ty::MicroTime
+            | Ty::Quantity
+            | Ty::IntOrString
+            | Ty::Raw
+            | Ty::Duration => {
                 let value = value.unwrap_or_else(|| self.zero(t));
                 (!field.omit_zero || value != self.zero(t)).then_some(value)
             }
@@ -423,7 +467,12 @@ impl Decoder {
             Ty::Duration => Value::String("0s".into()),
             Ty::Struct(index) => {
                 let mut out = Map::new();
-                for field in self.types.at(*index).map(|s| s.fields.as_slice()).unwrap_or_default() {
+                for field in self
+                    .types
+                    .at(*index)
+                    .map(|s| s.fields.as_slice())
+                    .unwrap_or_default()
+                {
                     if let Some(value) = self.written(field, None) {
                         out.insert(field.name.clone(), value);
                     }
@@ -476,7 +525,9 @@ fn bad_base64(text: &str) -> usize {
         at += 1;
         match c {
             b'\r' | b'\n' => {}
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'+' | b'/' => in_quantum = (in_quantum + 1) % 4,
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'+' | b'/' => {
+                in_quantum = (in_quantum + 1) % 4
+            }
             b'=' if in_quantum >= 2 => {
                 // Padding: one more is due after two characters; then the end.
                 let mut due = 3 - in_quantum;
@@ -547,8 +598,14 @@ mod tests {
                 json!({"spec": {"strategy": {"rollingUpdate": {"maxSurge": true}}}}),
                 "json: cannot unmarshal bool into Go struct field RollingUpdateDeployment.spec.strategy.rollingUpdate.maxSurge of type int32",
             ),
-            (json!({"spec": {"template": {"spec": {"containers": [{"resources": {"limits": {"cpu": "lots"}}}]}}}}), quantity::FORMAT),
-            (json!([]), "json: cannot unmarshal array into Go value of type v1.Deployment"),
+            (
+                json!({"spec": {"template": {"spec": {"containers": [{"resources": {"limits": {"cpu": "lots"}}}]}}}}),
+                quantity::FORMAT,
+            ),
+            (
+                json!([]),
+                "json: cannot unmarshal array into Go value of type v1.Deployment",
+            ),
         ] {
             assert_eq!(fails(deployment, body.clone()), error, "{body}");
         }
@@ -557,7 +614,15 @@ mod tests {
     #[test]
     fn bad_base64_names_the_offset_go_names() {
         let secret = kind("", "v1", "Secret");
-        for (data, at) in [("%%%", 0), ("abc", 0), ("YWJj%", 4), ("YWJjZA", 4), ("YQ=", 3), ("YQ==YQ==", 4), ("not!", 3)] {
+        for (data, at) in [
+            ("%%%", 0),
+            ("abc", 0),
+            ("YWJj%", 4),
+            ("YWJjZA", 4),
+            ("YQ=", 3),
+            ("YQ==YQ==", 4),
+            ("not!", 3),
+        ] {
             assert_eq!(
                 fails(secret, json!({"data": {"a": data}})),
                 format!("illegal base64 data at input byte {at}"),
@@ -582,7 +647,10 @@ mod tests {
                 r#"unknown field "Kind""#,
             ]
         );
-        assert_eq!(read.object["metadata"], json!({"name": "n", "labels": {"a": "2"}}));
+        assert_eq!(
+            read.object["metadata"],
+            json!({"name": "n", "labels": {"a": "2"}})
+        );
     }
 
     #[test]
@@ -601,7 +669,11 @@ mod tests {
                 "env": [{"name": "", "valueFrom": {"resourceFieldRef": {"divisor": "0", "resource": "limits.cpu"}}}]}]}}},
                 "status": {}})
         );
-        let role = decode_value(kind("rbac.authorization.k8s.io", "v1", "Role"), &json!({"rules": []})).unwrap();
+        let role = decode_value(
+            kind("rbac.authorization.k8s.io", "v1", "Role"),
+            &json!({"rules": []}),
+        )
+        .unwrap();
         assert_eq!(role.object["rules"], Value::Null);
     }
 
@@ -613,8 +685,14 @@ mod tests {
                 "spec": {"containers": [{"resources": {"limits": {"cpu": 1, "memory": "1024Mi"}}}]}}),
         )
         .unwrap();
-        assert_eq!(read.object["metadata"]["deletionTimestamp"], "2024-01-01T00:00:00Z");
-        assert_eq!(read.object["spec"]["containers"][0]["resources"]["limits"], json!({"cpu": "1", "memory": "1Gi"}));
+        assert_eq!(
+            read.object["metadata"]["deletionTimestamp"],
+            "2024-01-01T00:00:00Z"
+        );
+        assert_eq!(
+            read.object["spec"]["containers"][0]["resources"]["limits"],
+            json!({"cpu": "1", "memory": "1Gi"})
+        );
     }
 
     #[test]

@@ -144,7 +144,11 @@ impl FieldError {
     fn make(kind: ErrorKind, field: &Path, bad: Option<String>, detail: impl Into<String>) -> Self {
         Self {
             kind,
-            field: if field.0.is_empty() { "<nil>".to_owned() } else { field.0.clone() },
+            field: if field.0.is_empty() {
+                "<nil>".to_owned()
+            } else {
+                field.0.clone()
+            },
             bad,
             detail: detail.into(),
         }
@@ -212,7 +216,11 @@ impl FieldError {
 
     /// The same with text that is already printed.
     #[must_use]
-    pub fn not_supported_raw<S: AsRef<str>>(field: &Path, bad: impl Into<String>, supported: &[S]) -> Self {
+    pub fn not_supported_raw<S: AsRef<str>>(
+        field: &Path,
+        bad: impl Into<String>,
+        supported: &[S],
+    ) -> Self {
         let detail = if supported.is_empty() {
             String::new()
         } else {
@@ -225,14 +233,24 @@ impl FieldError {
     /// The value has more than `max` bytes.
     #[must_use]
     pub fn too_long(field: &Path, max: usize) -> Self {
-        Self::make(ErrorKind::TooLong, field, None, format!("may not be more than {max} bytes"))
+        Self::make(
+            ErrorKind::TooLong,
+            field,
+            None,
+            format!("may not be more than {max} bytes"),
+        )
     }
 
     /// There are `actual` values where `max` are allowed.
     #[must_use]
     pub fn too_many(field: &Path, actual: usize, max: usize) -> Self {
         let noun = if max == 1 { "item" } else { "items" };
-        Self::make(ErrorKind::TooMany, field, Some(actual.to_string()), format!("must have at most {max} {noun}"))
+        Self::make(
+            ErrorKind::TooMany,
+            field,
+            Some(actual.to_string()),
+            format!("must have at most {max} {noun}"),
+        )
     }
 
     /// The value is of the wrong JSON type.
@@ -303,7 +321,11 @@ pub fn aggregate(errors: &[FieldError]) -> String {
 /// ```
 #[must_use]
 pub fn invalid_status(kind: &str, group: &str, name: &str, errors: &[FieldError]) -> Value {
-    let qualified = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
+    let qualified = if group.is_empty() {
+        kind.to_owned()
+    } else {
+        format!("{kind}.{group}")
+    };
     let mut details = serde_json::Map::new();
     if !name.is_empty() {
         details.insert("name".into(), json!(name));
@@ -314,7 +336,10 @@ pub fn invalid_status(kind: &str, group: &str, name: &str, errors: &[FieldError]
     if !kind.is_empty() {
         details.insert("kind".into(), json!(kind));
     }
-    details.insert("causes".into(), errors.iter().map(FieldError::cause).collect());
+    details.insert(
+        "causes".into(),
+        errors.iter().map(FieldError::cause).collect(),
+    );
     json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
         "message": format!("{qualified} {} is invalid: {}", quote(name), aggregate(errors)),
@@ -421,13 +446,19 @@ mod tests {
             status["message"],
             r#"X "n" is invalid: spec.metrics[0].type: Unsupported value: "Strange": supported values: "Pods", "Resource""#
         );
-        assert_eq!(status["details"]["causes"].as_array().map(Vec::len), Some(2));
+        assert_eq!(
+            status["details"]["causes"].as_array().map(Vec::len),
+            Some(2)
+        );
     }
 
     #[test]
     fn strings_are_quoted_as_go_quotes_them() {
         assert_eq!(quote("a\"b\\c\n\u{1}é"), "\"a\\\"b\\\\c\\n\\x01é\"");
-        assert_eq!(go_json(&json!({"b": "<&>", "a": [1, null]})), "{\"a\":[1,null],\"b\":\"\\u003c\\u0026\\u003e\"}");
+        assert_eq!(
+            go_json(&json!({"b": "<&>", "a": [1, null]})),
+            "{\"a\":[1,null],\"b\":\"\\u003c\\u0026\\u003e\"}"
+        );
     }
 
     #[test]

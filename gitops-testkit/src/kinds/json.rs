@@ -43,7 +43,11 @@ impl Node {
     /// The last member `name`, as Go's decoder sees it.
     pub(crate) fn get(&self, name: &str) -> Option<&Node> {
         match self {
-            Self::Object(members) => members.iter().rev().find(|(k, _)| k == name).map(|(_, v)| v),
+            Self::Object(members) => members
+                .iter()
+                .rev()
+                .find(|(k, _)| k == name)
+                .map(|(_, v)| v),
             _ => None,
         }
     }
@@ -75,7 +79,10 @@ impl Node {
             Value::String(text) => Self::String(text.clone()),
             Value::Array(items) => Self::Array(items.iter().map(Self::from_value).collect()),
             Value::Object(members) => {
-                let mut members: Vec<_> = members.iter().map(|(k, v)| (k.clone(), Self::from_value(v))).collect();
+                let mut members: Vec<_> = members
+                    .iter()
+                    .map(|(k, v)| (k.clone(), Self::from_value(v)))
+                    .collect();
                 members.sort_by(|a, b| a.0.cmp(&b.0));
                 Self::Object(members)
             }
@@ -91,7 +98,10 @@ pub(crate) fn number(text: &str) -> Value {
     if let Ok(whole) = text.parse::<u64>() {
         return Value::Number(whole.into());
     }
-    text.parse::<f64>().ok().and_then(Number::from_f64).map_or(Value::Null, Value::Number)
+    text.parse::<f64>()
+        .ok()
+        .and_then(Number::from_f64)
+        .map_or(Value::Null, Value::Number)
 }
 
 /// Reads one JSON document.
@@ -329,10 +339,19 @@ mod tests {
         for (text, error) in [
             ("", "unexpected end of JSON input"),
             ("{", "unexpected end of JSON input"),
-            ("not json", "invalid character 'o' in literal null (expecting 'u')"),
-            ("{a:1}", "invalid character 'a' looking for beginning of object key string"),
+            (
+                "not json",
+                "invalid character 'o' in literal null (expecting 'u')",
+            ),
+            (
+                "{a:1}",
+                "invalid character 'a' looking for beginning of object key string",
+            ),
             ("{\"a\" 1}", "invalid character '1' after object key"),
-            ("{\"a\":1 \"b\"}", "invalid character '\"' after object key:value pair"),
+            (
+                "{\"a\":1 \"b\"}",
+                "invalid character '\"' after object key:value pair",
+            ),
             ("[1 2]", "invalid character '2' after array element"),
             ("1 2", "invalid character '2' after top-level value"),
             ("<", "invalid character '<' looking for beginning of value"),
@@ -353,13 +372,23 @@ mod tests {
             "\"caf\u{e9}\"",
         ] {
             let expected: Value = serde_json::from_str(text).unwrap();
-            assert_eq!(parse(text.as_bytes()).unwrap().to_value(), expected, "{text}");
+            assert_eq!(
+                parse(text.as_bytes()).unwrap().to_value(),
+                expected,
+                "{text}"
+            );
         }
-        assert_eq!(parse(b"{\"a\":1,\"a\":2}").unwrap().to_value(), json!({"a": 2}));
+        assert_eq!(
+            parse(b"{\"a\":1,\"a\":2}").unwrap().to_value(),
+            json!({"a": 2})
+        );
     }
 
     #[test]
     fn deep_nesting_is_refused() {
-        assert_eq!(parse("[".repeat(100_000).as_bytes()), Err("exceeded max depth".to_owned()));
+        assert_eq!(
+            parse("[".repeat(100_000).as_bytes()),
+            Err("exceeded max depth".to_owned())
+        );
     }
 }

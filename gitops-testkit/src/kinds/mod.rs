@@ -13,18 +13,30 @@
 //! [`allocate`].
 
 mod decode;
+mod defaults;
 mod error;
 mod json;
+mod meta;
 mod quantity;
+mod rules;
+mod service;
+mod strategy;
 mod time;
 mod types;
+pub(crate) mod value;
 
 use std::sync::OnceLock;
 
 use serde_json::{Map, Value};
 
-pub use decode::{DecodeError, Decoded, decode, decode_metadata, decode_untyped, decode_value, normalize};
+pub use decode::{
+    DecodeError, Decoded, decode, decode_metadata, decode_untyped, decode_value, normalize,
+};
+pub use defaults::default;
 pub use error::{ErrorKind, FieldError, Path, aggregate, invalid_status};
+pub use meta::{NameRule, validate_metadata, validate_metadata_update};
+pub use service::{ServiceAllocator, allocate, release};
+pub use strategy::{Target, admit, prepare_create, prepare_update};
 
 /// A kind that is built into the API server.
 ///
@@ -59,7 +71,10 @@ impl Kind {
     /// ```
     #[must_use]
     pub fn lookup(group: &str, version: &str, name: &str) -> Option<Self> {
-        entries().iter().find(|e| e.name == name && e.group == group && e.version == version).map(Self)
+        entries()
+            .iter()
+            .find(|e| e.name == name && e.group == group && e.version == version)
+            .map(Self)
     }
 
     /// Every built-in kind, in no meaningful order.
@@ -88,7 +103,11 @@ impl Kind {
     /// Group and version as `apiVersion` has them.
     #[must_use]
     pub fn api_version(self) -> String {
-        if self.0.group.is_empty() { self.0.version.clone() } else { format!("{}/{}", self.0.group, self.0.version) }
+        if self.0.group.is_empty() {
+            self.0.version.clone()
+        } else {
+            format!("{}/{}", self.0.group, self.0.version)
+        }
     }
 
     pub(crate) fn type_index(self) -> usize {
@@ -105,7 +124,11 @@ impl Kind {
 impl std::fmt::Display for Kind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0.name)?;
-        if self.0.group.is_empty() { Ok(()) } else { write!(f, ".{}", self.0.group) }
+        if self.0.group.is_empty() {
+            Ok(())
+        } else {
+            write!(f, ".{}", self.0.group)
+        }
     }
 }
 
@@ -117,10 +140,19 @@ fn entries() -> &'static [Entry] {
             .lines()
             .filter_map(|line| {
                 let mut words = line.split(' ');
-                let group = words.next().filter(|g| *g != "-").unwrap_or_default().to_owned();
+                let group = words
+                    .next()
+                    .filter(|g| *g != "-")
+                    .unwrap_or_default()
+                    .to_owned();
                 let (version, name) = (words.next()?.to_owned(), words.next()?.to_owned());
                 let type_index = types.named(words.next()?)?;
-                Some(Entry { group, version, name, type_index })
+                Some(Entry {
+                    group,
+                    version,
+                    name,
+                    type_index,
+                })
             })
             .collect()
     })

@@ -37,9 +37,26 @@ impl PartialOrd for Quantity {
 }
 
 const NANO: i128 = 1_000_000_000;
-const DECIMAL: [(&str, i32); 10] =
-    [("n", -9), ("u", -6), ("m", -3), ("", 0), ("k", 3), ("M", 6), ("G", 9), ("T", 12), ("P", 15), ("E", 18)];
-const BINARY: [(&str, u32); 6] = [("Ki", 10), ("Mi", 20), ("Gi", 30), ("Ti", 40), ("Pi", 50), ("Ei", 60)];
+const DECIMAL: [(&str, i32); 10] = [
+    ("n", -9),
+    ("u", -6),
+    ("m", -3),
+    ("", 0),
+    ("k", 3),
+    ("M", 6),
+    ("G", 9),
+    ("T", 12),
+    ("P", 15),
+    ("E", 18),
+];
+const BINARY: [(&str, u32); 6] = [
+    ("Ki", 10),
+    ("Mi", 20),
+    ("Gi", 30),
+    ("Ti", 40),
+    ("Pi", 50),
+    ("Ei", 60),
+];
 /// The largest value: 2^63-1, in nano units.
 const MAX: i128 = (i64::MAX as i128) * NANO;
 
@@ -54,7 +71,9 @@ impl Quantity {
             Some(b'+') => (false, text.get(1..).unwrap_or_default()),
             _ => (false, text),
         };
-        let number_end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let number_end = rest
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(rest.len());
         let (number, suffix) = rest.split_at(number_end);
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
         if whole.is_empty() && fraction.is_empty() || fraction.contains('.') {
@@ -67,7 +86,10 @@ impl Quantity {
         let mut lost = false;
         for (i, c) in whole.bytes().chain(fraction.bytes()).enumerate() {
             let after_point = i >= whole.len();
-            match digits.checked_mul(10).and_then(|d| d.checked_add(i128::from(c - b'0'))) {
+            match digits
+                .checked_mul(10)
+                .and_then(|d| d.checked_add(i128::from(c - b'0')))
+            {
                 Some(more) if more < (1_i128 << 90) => {
                     digits = more;
                     scale -= i32::from(after_point);
@@ -92,7 +114,10 @@ impl Quantity {
             nano = nano.saturating_add(1);
         }
         let nano = nano.min(MAX);
-        Ok(Self { nano: if negative { -nano } else { nano }, format })
+        Ok(Self {
+            nano: if negative { -nano } else { nano },
+            format,
+        })
     }
 
     /// Rounded up to a multiple of 10^-3, as resource lists of containers are.
@@ -104,7 +129,11 @@ impl Quantity {
             return self;
         }
         // Away from zero: Go rounds the digits of the absolute value up.
-        let nano = if self.nano < 0 { self.nano - rest } else { self.nano - rest + unit };
+        let nano = if self.nano < 0 {
+            self.nano - rest
+        } else {
+            self.nano - rest + unit
+        };
         Self { nano, ..self }
     }
 
@@ -121,7 +150,10 @@ impl Quantity {
     }
 
     pub(crate) fn plus(self, other: Self) -> Self {
-        Self { nano: self.nano.saturating_add(other.nano), ..self }
+        Self {
+            nano: self.nano.saturating_add(other.nano),
+            ..self
+        }
     }
 
     /// The canonical text: no fraction digits, the largest suffix that fits.
@@ -131,7 +163,8 @@ impl Quantity {
             return "0".to_owned();
         }
         // Below 1024, or with a fraction, a binary quantity is written as a decimal one.
-        if self.format == Format::Binary && self.nano % NANO == 0 && self.nano.abs() >= 1024 * NANO {
+        if self.format == Format::Binary && self.nano % NANO == 0 && self.nano.abs() >= 1024 * NANO
+        {
             let whole = self.nano / NANO;
             for (suffix, bits) in BINARY.iter().rev() {
                 if whole % (1_i128 << bits) == 0 {
@@ -147,9 +180,16 @@ impl Quantity {
             exponent += 3;
         }
         if self.format == Format::Exponent {
-            return if exponent == 0 { value.to_string() } else { format!("{value}e{exponent}") };
+            return if exponent == 0 {
+                value.to_string()
+            } else {
+                format!("{value}e{exponent}")
+            };
         }
-        let suffix = DECIMAL.iter().find(|(_, e)| *e == exponent).map_or("", |(s, _)| *s);
+        let suffix = DECIMAL
+            .iter()
+            .find(|(_, e)| *e == exponent)
+            .map_or("", |(s, _)| *s);
         format!("{value}{suffix}")
     }
 }
@@ -178,7 +218,11 @@ fn read_suffix(suffix: &str) -> Result<(i32, u32, Format), &'static str> {
         return Err(FORMAT);
     }
     let exponent = suffix.strip_prefix(['e', 'E']).ok_or(SUFFIX)?;
-    let exponent: i32 = exponent.strip_prefix('+').unwrap_or(exponent).parse().map_err(|_| SUFFIX)?;
+    let exponent: i32 = exponent
+        .strip_prefix('+')
+        .unwrap_or(exponent)
+        .parse()
+        .map_err(|_| SUFFIX)?;
     Ok((exponent.clamp(-1000, 1000), 0, Format::Exponent))
 }
 
@@ -215,7 +259,11 @@ mod tests {
             ("99999999999999999999", "9223372036854775807"),
             ("9999E", "9223372036854775807"),
         ] {
-            assert_eq!(Quantity::parse(given).map(Quantity::canonical).as_deref(), Ok(canonical), "{given}");
+            assert_eq!(
+                Quantity::parse(given).map(Quantity::canonical).as_deref(),
+                Ok(canonical),
+                "{given}"
+            );
         }
     }
 
@@ -231,7 +279,11 @@ mod tests {
             ("1mm", SUFFIX),
             ("1e", SUFFIX),
         ] {
-            assert_eq!(Quantity::parse(given).map(Quantity::canonical), Err(error), "{given}");
+            assert_eq!(
+                Quantity::parse(given).map(Quantity::canonical),
+                Err(error),
+                "{given}"
+            );
         }
         assert!(Quantity::parse(&"9".repeat(10_000)).is_err());
     }

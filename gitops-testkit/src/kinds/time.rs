@@ -11,7 +11,9 @@ const MICROS: &str = "2006-01-02T15:04:05.000000Z07:00";
 ///
 /// The text of Go's `time.ParseError`.
 pub(crate) fn seconds(text: &str) -> Result<String, String> {
-    Ok(parse(text, SECONDS)?.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+    Ok(parse(text, SECONDS)?
+        .strftime("%Y-%m-%dT%H:%M:%SZ")
+        .to_string())
 }
 
 /// A time with six decimals, in UTC: `2006-01-02T15:04:05.000000Z`.
@@ -20,7 +22,9 @@ pub(crate) fn seconds(text: &str) -> Result<String, String> {
 ///
 /// The text of Go's `time.ParseError`.
 pub(crate) fn micros(text: &str) -> Result<String, String> {
-    Ok(parse(text, MICROS)?.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string())
+    Ok(parse(text, MICROS)?
+        .strftime("%Y-%m-%dT%H:%M:%S.%6fZ")
+        .to_string())
 }
 
 fn parse(text: &str, layout: &str) -> Result<Timestamp, String> {
@@ -34,11 +38,23 @@ fn parse(text: &str, layout: &str) -> Result<Timestamp, String> {
         ))
     };
     let mut rest = text;
-    for (part, width) in
-        [("2006", 4), ("-", 1), ("01", 2), ("-", 1), ("02", 2), ("T", 1), ("15", 2), (":", 1), ("04", 2), (":", 1), ("05", 2)]
-    {
+    for (part, width) in [
+        ("2006", 4),
+        ("-", 1),
+        ("01", 2),
+        ("-", 1),
+        ("02", 2),
+        ("T", 1),
+        ("15", 2),
+        (":", 1),
+        ("04", 2),
+        (":", 1),
+        ("05", 2),
+    ] {
         let fits = match rest.get(..width) {
-            Some(head) if part.starts_with(|c: char| c.is_ascii_digit()) => head.bytes().all(|c| c.is_ascii_digit()),
+            Some(head) if part.starts_with(|c: char| c.is_ascii_digit()) => {
+                head.bytes().all(|c| c.is_ascii_digit())
+            }
             Some(head) => head == part,
             None => false,
         };
@@ -59,7 +75,10 @@ fn parse(text: &str, layout: &str) -> Result<Timestamp, String> {
         }
         rest = rest.get(width..).unwrap_or_default();
     }
-    if let Some(digits) = rest.strip_prefix('.').filter(|d| d.starts_with(|c: char| c.is_ascii_digit())) {
+    if let Some(digits) = rest
+        .strip_prefix('.')
+        .filter(|d| d.starts_with(|c: char| c.is_ascii_digit()))
+    {
         let len = digits.bytes().take_while(u8::is_ascii_digit).count();
         if layout == MICROS && len != 6 {
             return fail(rest, ".000000");
@@ -74,11 +93,16 @@ fn parse(text: &str, layout: &str) -> Result<Timestamp, String> {
             if [a, b, c, d].iter().all(|x| x.is_ascii_digit()));
     if !zoned {
         if let Some(extra) = rest.strip_prefix('Z') {
-            return Err(format!("parsing time {}: extra text: {}", go(text), go(extra)));
+            return Err(format!(
+                "parsing time {}: extra text: {}",
+                go(text),
+                go(extra)
+            ));
         }
         return fail(rest, "Z07:00");
     }
-    text.parse().map_err(|_| format!("parsing time {}: day out of range", go(text)))
+    text.parse()
+        .map_err(|_| format!("parsing time {}: day out of range", go(text)))
 }
 
 fn go(text: &str) -> String {
@@ -91,9 +115,18 @@ mod tests {
 
     #[test]
     fn times_are_written_in_utc() {
-        assert_eq!(seconds("2024-02-29T12:00:00+02:00").as_deref(), Ok("2024-02-29T10:00:00Z"));
-        assert_eq!(seconds("2024-02-29T12:00:00.999Z").as_deref(), Ok("2024-02-29T12:00:00Z"));
-        assert_eq!(micros("2024-02-29T12:00:00.000001Z").as_deref(), Ok("2024-02-29T12:00:00.000001Z"));
+        assert_eq!(
+            seconds("2024-02-29T12:00:00+02:00").as_deref(),
+            Ok("2024-02-29T10:00:00Z")
+        );
+        assert_eq!(
+            seconds("2024-02-29T12:00:00.999Z").as_deref(),
+            Ok("2024-02-29T12:00:00Z")
+        );
+        assert_eq!(
+            micros("2024-02-29T12:00:00.000001Z").as_deref(),
+            Ok("2024-02-29T12:00:00.000001Z")
+        );
     }
 
     #[test]
@@ -107,8 +140,14 @@ mod tests {
                 "2024-02-29 12:00:00Z",
                 r#"parsing time "2024-02-29 12:00:00Z" as "2006-01-02T15:04:05Z07:00": cannot parse " 12:00:00Z" as "T""#,
             ),
-            ("2024-13-01T00:00:00Z", r#"parsing time "2024-13-01T00:00:00Z": month out of range"#),
-            ("2023-02-29T00:00:00Z", r#"parsing time "2023-02-29T00:00:00Z": day out of range"#),
+            (
+                "2024-13-01T00:00:00Z",
+                r#"parsing time "2024-13-01T00:00:00Z": month out of range"#,
+            ),
+            (
+                "2023-02-29T00:00:00Z",
+                r#"parsing time "2023-02-29T00:00:00Z": day out of range"#,
+            ),
             (
                 "2024-01-01T00:00:00",
                 r#"parsing time "2024-01-01T00:00:00" as "2006-01-02T15:04:05Z07:00": cannot parse "" as "Z07:00""#,
@@ -116,6 +155,10 @@ mod tests {
         ] {
             assert_eq!(seconds(given), Err(error.to_owned()), "{given}");
         }
-        assert!(micros("2024-02-29T12:00:00Z").unwrap_err().ends_with(r#"cannot parse "Z" as ".000000""#));
+        assert!(
+            micros("2024-02-29T12:00:00Z")
+                .unwrap_err()
+                .ends_with(r#"cannot parse "Z" as ".000000""#)
+        );
     }
 }

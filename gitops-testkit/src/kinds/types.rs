@@ -96,7 +96,9 @@ impl Struct {
 
     /// The name as Go prints the type: `v1.Container`.
     pub(crate) fn go_type(&self) -> &str {
-        self.name.split_once('.').map_or(self.name.as_str(), |(_, rest)| rest)
+        self.name
+            .split_once('.')
+            .map_or(self.name.as_str(), |(_, rest)| rest)
     }
 }
 
@@ -138,10 +140,17 @@ impl Types {
                 }
             } else {
                 position.insert(line.to_owned(), structs.len());
-                structs.push(Struct { name: line.to_owned(), fields: Vec::new(), by_name: BTreeMap::new() });
+                structs.push(Struct {
+                    name: line.to_owned(),
+                    fields: Vec::new(),
+                    by_name: BTreeMap::new(),
+                });
             }
         }
-        Self { structs, by_name: position }
+        Self {
+            structs,
+            by_name: position,
+        }
     }
 
     /// The type as Go prints it, pointers left out: `map[string]string`.
@@ -167,7 +176,10 @@ impl Types {
             Ty::SchemaOrArray => "v1.JSONSchemaPropsOrArray".into(),
             Ty::SchemaOrBool => "v1.JSONSchemaPropsOrBool".into(),
             Ty::SchemaOrStrings => "v1.JSONSchemaPropsOrStringArray".into(),
-            Ty::Struct(i) => self.at(*i).map(|s| s.go_type().to_owned()).unwrap_or_default(),
+            Ty::Struct(i) => self
+                .at(*i)
+                .map(|s| s.go_type().to_owned())
+                .unwrap_or_default(),
             Ty::List(item) => format!("[]{}{}", star(item), self.go_type(item)),
             Ty::Map(item) => format!("map[string]{}{}", star(item), self.go_type(item)),
         }
@@ -190,7 +202,11 @@ fn parse_field(line: &str, structs: &BTreeMap<String, usize>) -> Field {
     };
     let mut values = Vec::new();
     if let Some((before, list)) = rest.split_once('<') {
-        values = list.trim_end_matches('>').split('|').map(str::to_owned).collect();
+        values = list
+            .trim_end_matches('>')
+            .split('|')
+            .map(str::to_owned)
+            .collect();
         rest = before;
     }
     let flags = rest.len() - rest.trim_end_matches(['!', '0', '+']).len();
@@ -208,12 +224,21 @@ fn parse_field(line: &str, structs: &BTreeMap<String, usize>) -> Field {
 
 fn parse_type(text: &str, structs: &BTreeMap<String, usize>) -> TypeRef {
     if let Some(rest) = text.strip_prefix('*') {
-        return TypeRef { pointer: true, ..parse_type(rest, structs) };
+        return TypeRef {
+            pointer: true,
+            ..parse_type(rest, structs)
+        };
     }
     // The name of a named list or map belongs to the outer type.
-    if let Some((inner, named)) = text.split_once(':').filter(|_| text.starts_with(['[', '{'])) {
+    if let Some((inner, named)) = text
+        .split_once(':')
+        .filter(|_| text.starts_with(['[', '{']))
+    {
         if is_collection_name(named) {
-            return TypeRef { named: Some(named.to_owned()), ..parse_type(inner, structs) };
+            return TypeRef {
+                named: Some(named.to_owned()),
+                ..parse_type(inner, structs)
+            };
         }
     }
     if let Some(rest) = text.strip_prefix('[') {
@@ -248,18 +273,30 @@ fn parse_type(text: &str, structs: &BTreeMap<String, usize>) -> TypeRef {
             None => Ty::Json,
         },
     };
-    TypeRef { ty, pointer: false, named }
+    TypeRef {
+        ty,
+        pointer: false,
+        named,
+    }
 }
 
 fn is_collection_name(name: &str) -> bool {
     matches!(
         name,
-        "v1.ResourceList" | "v1.ExtraValue" | "v1.Verbs" | "v1.JSONSchemaDefinitions" | "v1.JSONSchemaDependencies"
+        "v1.ResourceList"
+            | "v1.ExtraValue"
+            | "v1.Verbs"
+            | "v1.JSONSchemaDefinitions"
+            | "v1.JSONSchemaDependencies"
     )
 }
 
 fn plain(ty: Ty) -> TypeRef {
-    TypeRef { ty, pointer: false, named: None }
+    TypeRef {
+        ty,
+        pointer: false,
+        named: None,
+    }
 }
 
 #[cfg(test)]
@@ -276,10 +313,20 @@ mod tests {
     fn every_type_in_the_table_is_known() {
         let types = Types::get();
         assert!(types.structs.len() > 500);
-        for line in include_str!("types.txt").lines().filter_map(|l| l.strip_prefix(' ')) {
+        for line in include_str!("types.txt")
+            .lines()
+            .filter_map(|l| l.strip_prefix(' '))
+        {
             for reference in line.split('@').skip(1) {
-                let name = reference.split(['!', '0', '+', '<', ' ', ':']).next().unwrap_or_default();
-                let name = if types.by_name.contains_key(name) { name } else { reference };
+                let name = reference
+                    .split(['!', '0', '+', '<', ' ', ':'])
+                    .next()
+                    .unwrap_or_default();
+                let name = if types.by_name.contains_key(name) {
+                    name
+                } else {
+                    reference
+                };
                 assert!(types.by_name.contains_key(name), "{line}");
             }
         }
@@ -296,9 +343,17 @@ mod tests {
             ("meta.v1.ObjectMeta", "labels", "map[string]string"),
             ("core.v1.ServiceSpec", "ipFamilies", "[]v1.IPFamily"),
             ("apps.v1.DeploymentSpec", "replicas", "int32"),
-            ("autoscaling.v2.HorizontalPodAutoscaler", "spec", "v2.HorizontalPodAutoscalerSpec"),
+            (
+                "autoscaling.v2.HorizontalPodAutoscaler",
+                "spec",
+                "v2.HorizontalPodAutoscalerSpec",
+            ),
         ] {
-            assert_eq!(types.go_type(&field(name, member).ty), printed, "{name}.{member}");
+            assert_eq!(
+                types.go_type(&field(name, member).ty),
+                printed,
+                "{name}.{member}"
+            );
         }
     }
 
