@@ -1,34 +1,31 @@
 //! The time of a cluster.
 
-use std::time::Duration;
-
+use gitops_core::Clock;
 use jiff::{SignedDuration, Timestamp};
 
 /// A clock that starts at a chosen moment and goes on with tokio's clock, so that a
 /// paused runtime pauses it, and advancing the one advances the other.
 #[derive(Debug, Clone)]
-pub(crate) struct ClusterClock {
+pub struct ClusterClock {
     start: Timestamp,
     since: tokio::time::Instant,
 }
 
 impl ClusterClock {
-    pub(crate) fn starting_at(start: Timestamp) -> Self {
+    /// A clock that shows `start` now.
+    #[must_use]
+    pub fn starting_at(start: Timestamp) -> Self {
         Self {
             start,
             since: tokio::time::Instant::now(),
         }
     }
+}
 
-    /// The time now.
-    pub(crate) fn now(&self) -> Timestamp {
+impl Clock for ClusterClock {
+    fn now(&self) -> Timestamp {
         let passed = SignedDuration::try_from(self.since.elapsed()).unwrap_or(SignedDuration::ZERO);
         self.start.checked_add(passed).unwrap_or(self.start)
-    }
-
-    /// How long ago `earlier` was.
-    pub(crate) fn elapsed(&self, earlier: Timestamp) -> Duration {
-        Duration::try_from(self.now().duration_since(earlier)).unwrap_or(Duration::ZERO)
     }
 }
 
@@ -40,6 +37,7 @@ pub(crate) fn seconds(time: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[tokio::test(start_paused = true)]
     async fn virtual_time_moves_the_cluster() {

@@ -187,7 +187,7 @@ fn delete_one(
         if !graceful && pending {
             mark(&mut object, now);
         }
-        let object = if object == live || options.dry_run {
+        object = if object == live || options.dry_run {
             object
         } else {
             let mut stored = convert::to_storage(resource, object);
@@ -210,6 +210,9 @@ fn delete_one(
 /// Takes an object out of the store.
 pub(crate) fn remove(state: &mut State, resource: &Resource, _namespace: Option<&str>, key: &str) -> Option<Value> {
     let last = state.store.delete(&resource.storage, key)?;
+    if resource.is("", "services") {
+        crate::kinds::release(&last, &mut state.allocator);
+    }
     if resource.is_custom() || resource.is("apiextensions.k8s.io", "customresourcedefinitions") {
         custom_objects::settle_definitions(state);
     }
@@ -342,6 +345,18 @@ pub(crate) fn delete_collection(state: &mut State, call: &mut Call<'_>) -> ApiRe
         let _ = delete_one(state, &resource, namespace, meta_text(item, "name"), &options, call.now)?;
     }
     read::list_answer(state, call, items, &read::Page::default())
+}
+
+/// Deletes an object for another handler.
+pub(crate) fn delete_with(
+    state: &mut State,
+    resource: &Resource,
+    namespace: Option<&str>,
+    name: &str,
+    options: &DeleteOptions,
+    now: Timestamp,
+) -> ApiResult<()> {
+    delete_one(state, resource, namespace, name, options, now).map(|_| ())
 }
 
 /// Deletes an object as the server itself does, without options.

@@ -68,6 +68,7 @@ pub(crate) struct Page {
 }
 
 /// Where the next page begins.
+#[derive(Debug)]
 struct Token {
     /// `None` goes on with what there is now.
     version: Option<u64>,

@@ -304,7 +304,7 @@ impl std::fmt::Display for LabelSelector {
 }
 
 fn check_key(key: &str) -> ApiResult<()> {
-    let errors = super::meta::qualified_name_errors(key);
+    let errors = crate::kinds::rules::qualified_name(key);
     match errors.first() {
         None => Ok(()),
         Some(error) => Err(ApiError::bad_request(format!(
@@ -314,7 +314,7 @@ fn check_key(key: &str) -> ApiResult<()> {
 }
 
 fn check_value(key: &str, at: usize, value: &str) -> ApiResult<()> {
-    match super::meta::label_value_errors(value).first() {
+    match crate::kinds::rules::label_value(value).first() {
         None => Ok(()),
         Some(error) => Err(ApiError::bad_request(format!(
             "unable to parse requirement: values[{at}][{key}]: Invalid value: {value:?}: {error}"

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use gitops_core::Clock;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::clock::{ClusterClock, seconds};
+use super::allocator::Allocator;
+use super::clock::seconds;
 use super::convert;
 use super::custom;
 use super::random::Random;
@@ -23,7 +25,7 @@ const BOOTSTRAP_VERSIONS: u64 = 200;
 pub(crate) struct State {
     pub(crate) store: Store,
     pub(crate) random: Random,
-    pub(crate) clock: ClusterClock,
+    pub(crate) clock: Arc<dyn Clock>,
     /// The resources of custom resource definitions, by group.
     customs: BTreeMap<String, Vec<Arc<Resource>>>,
     /// The key of service account tokens.
@@ -31,6 +33,8 @@ pub(crate) struct State {
     /// Whether the bootstrap roles are in the store.
     roles_ready: bool,
     started: Timestamp,
+    /// Cluster IPs and node ports of Services.
+    pub(crate) allocator: Allocator,
 }
 
 pub(crate) fn namespaces() -> StorageKey {
@@ -44,7 +48,7 @@ pub(crate) fn definitions() -> StorageKey {
 const RBAC: &str = "rbac.authorization.k8s.io";
 
 impl State {
-    pub(crate) fn new(seed: u64, clock: ClusterClock, log_size: usize) -> Self {
+    pub(crate) fn new(seed: u64, clock: Arc<dyn Clock>, log_size: usize) -> Self {
         let started = clock.now();
         let mut state = Self {
             store: Store::new(log_size),
@@ -54,6 +58,7 @@ impl State {
             token_key: token_key(seed),
             roles_ready: false,
             started,
+            allocator: Allocator::new(seed),
         };
         // The roles come when they are first asked for; their versions lie here.
         state.store.skip_versions(BOOTSTRAP_VERSIONS);
@@ -61,12 +66,13 @@ impl State {
             state.add_namespace(name);
         }
         state.add_kubernetes_service();
+        state.reclaim_addresses();
         state.store.compact();
         state
     }
 
     /// A state around a store that was saved.
-    pub(crate) fn restored(seed: u64, random: u64, clock: ClusterClock, store: Store) -> Self {
+    pub(crate) fn restored(seed: u64, random: u64, clock: Arc<dyn Clock>, store: Store) -> Self {
         let started = clock.now();
         let mut state = Self {
             store,
@@ -76,8 +82,10 @@ impl State {
             token_key: token_key(seed),
             roles_ready: true,
             started,
+            allocator: Allocator::new(random),
         };
         state.refresh_customs();
+        state.reclaim_addresses();
         state
     }
 
@@ -118,6 +126,13 @@ impl State {
             "status": {"loadBalancer": {}},
         });
         self.store.put(&StorageKey::new("", "services"), "default/kubernetes", &mut service);
+    }
+
+    /// Books the addresses of the Services that there are.
+    fn reclaim_addresses(&mut self) {
+        for (_, stored) in self.store.list(&StorageKey::new("", "services"), None) {
+            self.allocator.hold(&stored.value());
+        }
     }
 
     /// Puts the bootstrap roles and bindings into the store, once.

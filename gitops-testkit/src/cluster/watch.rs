@@ -243,10 +243,12 @@ pub(crate) struct WatchStream {
     deadline: Option<Pin<Box<tokio::time::Sleep>>>,
     bookmark: Option<Pin<Box<tokio::time::Sleep>>>,
     done: bool,
+    epoch: u64,
 }
 
 impl WatchStream {
     pub(crate) fn new(watch: Watch, inner: Arc<Inner>) -> Self {
+        let epoch = inner.lock().watch_epoch;
         let receiver = inner.changed.subscribe();
         let changed = futures::stream::unfold(receiver, |mut receiver| async move {
             receiver.changed().await.ok()?;
@@ -261,6 +263,7 @@ impl WatchStream {
             inner,
             changed: Box::pin(changed),
             done: false,
+            epoch,
         }
     }
 }
@@ -278,11 +281,11 @@ impl Stream for WatchStream {
                 return Poll::Ready(None);
             }
             let epoch = {
-                let state = this.inner.lock();
-                this.watch.advance(&state.state);
-                state.watch_epoch
+                let locked = this.inner.lock();
+                this.watch.advance(&locked.state);
+                locked.watch_epoch
             };
-            if this.inner.watches_broken_since(epoch) {
+            if epoch != this.epoch {
                 this.done = true;
             }
             if !this.watch.ready.is_empty() || this.watch.ending {

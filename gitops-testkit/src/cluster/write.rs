@@ -102,12 +102,12 @@ pub(crate) fn create_object(
     if resource.custom.as_ref().is_some_and(|c| c.terminating) {
         return Err(custom_objects::terminating(&resource));
     }
-    kinds::default(&resource, &mut object);
+    kinds::default(&resource, &mut object, None);
     if ownership == Ownership::Track {
         object = ownership::track(call, "", None, object, &options.manager)?;
     }
     admit_namespace(state, call, &object)?;
-    kinds::admit(state, &resource, &mut object);
+    kinds::admit(&resource, &mut object, None);
     review::check_escalation(state, call, &object)?;
 
     let version = meta_text(&object, "resourceVersion").to_owned();
@@ -123,7 +123,6 @@ pub(crate) fn create_object(
         meta.insert("name".to_owned(), json!(generated_name(state, &resource, call.namespace(), &generate)));
     }
     kinds::prepare_create(&resource, &mut object);
-    strategy::first_generation(&resource, &mut object);
     let name = meta_text(&object, "name").to_owned();
     let errors = kinds::validate_create(&resource, &object);
     objects::check(&resource, &name, &errors)?;
@@ -137,7 +136,7 @@ pub(crate) fn create_object(
         let deleting = existing.value().pointer("/metadata/deletionTimestamp").is_some();
         return Err(ApiError::already_exists(&resource.group, &resource.plural, &name, deleting));
     }
-    kinds::allocate(state, &resource, &mut object, None)?;
+    kinds::allocate(state, &resource, &mut object, None, options.dry_run)?;
     if options.dry_run {
         return Ok(object);
     }
@@ -259,7 +258,7 @@ pub(crate) fn update(state: &mut State, call: &mut Call<'_>, target: Target) -> 
             ),
         ));
     }
-    kinds::default(&resource, &mut object);
+    kinds::default(&resource, &mut object, Some(&live));
     object = ownership::track(call, target.subresource(), Some(&live), object, &options.manager)?;
     let updated = store_update(state, call, &options, target, &existing, live, object)?;
     Ok(Answer::ok(updated))
@@ -300,22 +299,11 @@ pub(crate) fn store_update(
         return Err(call.stale());
     }
     if target == Target::Main {
-        kinds::admit(state, &resource, &mut object);
+        kinds::admit(&resource, &mut object, Some(&live));
         review::check_escalation(state, call, &object)?;
     }
     keep_system_fields(&mut object, &live);
-    match target {
-        Target::Main => {
-            kinds::prepare_update(&resource, &mut object, &live);
-            strategy::next_generation(&resource, &mut object, &live);
-        }
-        Target::Status => object = kinds::prepare_status(&resource, object, &live),
-        Target::Other(_) => {
-            if resource.is("", "pods") {
-                strategy::next_generation(&resource, &mut object, &live);
-            }
-        }
-    }
+    kinds::prepare_update(&resource, &mut object, &live, target);
     let name = call.name().to_owned();
     let errors = kinds::validate_update(&resource, &object, &live, target);
     objects::check(&resource, &name, &errors)?;
@@ -330,7 +318,7 @@ pub(crate) fn store_update(
         }
         return Ok(object);
     }
-    kinds::allocate(state, &resource, &mut object, Some(&live))?;
+    kinds::allocate(state, &resource, &mut object, Some(&live), options.dry_run)?;
     if ownership::unchanged(&live, &mut object) || options.dry_run {
         return Ok(object);
     }
@@ -388,7 +376,7 @@ pub(crate) fn patch(state: &mut State, call: &mut Call<'_>, target: Target) -> A
     let mut read = objects::read_patched(&resource, patched)?;
     read.strict.splice(0..0, notes);
     let mut object = settle_patched(call, &options, read)?;
-    kinds::default(&resource, &mut object);
+    kinds::default(&resource, &mut object, Some(&live));
     object = ownership::track(call, target.subresource(), Some(&live), object, &options.manager)?;
     let updated = store_update(state, call, &options, target, &existing, live, object)?;
     Ok(Answer::ok(updated))
@@ -473,7 +461,7 @@ fn apply(state: &mut State, call: &mut Call<'_>, target: Target) -> ApiResult<An
             }
             let read = decode_merged(&resource, object)?;
             let mut object = read;
-            kinds::default(&resource, &mut object);
+            kinds::default(&resource, &mut object, Some(&live));
             let updated = store_update(state, call, &options, target, &existing, live, object)?;
             Ok(Answer::ok(updated))
         }

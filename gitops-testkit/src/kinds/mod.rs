@@ -18,7 +18,7 @@ mod error;
 mod json;
 mod meta;
 mod quantity;
-mod rules;
+pub(crate) mod rules;
 mod service;
 mod strategy;
 mod time;
