@@ -72,6 +72,9 @@ pub(crate) fn validate_definition(_obj: &Value) -> Vec<crate::kinds::FieldError>
 }
 
 /// Checks a changed definition.
-pub(crate) fn validate_definition_update(_obj: &Value, _old: &Value) -> Vec<crate::kinds::FieldError> {
+pub(crate) fn validate_definition_update(
+    _obj: &Value,
+    _old: &Value,
+) -> Vec<crate::kinds::FieldError> {
     Vec::new()
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     error::{go_json, json_string},
-    types::{Struct, Ty, TypeRef, Types},
+    types::{Field, Struct, Ty, TypeRef, Types},
 };
 
 /// The value of type `name` (of the table) as the internal type prints it.
@@ -24,7 +24,7 @@ fn strukt(types: &Types, def: &Struct, value: &Value) -> String {
         return external(types, def, value);
     }
     let mut parts = Vec::new();
-    for field in &def.fields {
+    for field in in_order(def) {
         if moved(&def.name, &field.name) {
             continue;
         }
@@ -32,20 +32,28 @@ fn strukt(types: &Types, def: &Struct, value: &Value) -> String {
         if field.go_name.is_empty() {
             // An embedded ObjectMeta has JSON names, and lies in the same object.
             if let Ty::Struct(index) = field.ty.ty {
-                let inner = types.at(index).map(|d| external(types, d, member)).unwrap_or_default();
-                let inner = inner.trim_start_matches('{').trim_end_matches('}');
+                let inner = types
+                    .at(index)
+                    .map(|d| members(types, d, member))
+                    .unwrap_or_default();
                 if !inner.is_empty() {
-                    parts.push(external_members(types, index, member));
+                    parts.push(inner);
                 }
             }
             continue;
         }
         if def.name == "core.v1.PodSpec" && field.name == "securityContext" {
-            parts.push(format!("\"SecurityContext\":{}", pod_security(types, value)));
+            parts.push(format!(
+                "\"SecurityContext\":{}",
+                pod_security(types, value)
+            ));
             continue;
         }
-        let name = go_name(&def.name, &field.name, &field.go_name);
-        parts.push(format!("\"{name}\":{}", typed(types, &field.ty, member)));
+        parts.push(format!(
+            "\"{}\":{}",
+            field.go_name,
+            typed(types, &field.ty, member)
+        ));
     }
     format!("{{{}}}", parts.join(","))
 }
@@ -55,17 +63,38 @@ fn moved(def: &str, field: &str) -> bool {
     match def {
         "core.v1.PodSpec" => matches!(
             field,
-            "serviceAccount" | "hostNetwork" | "hostPID" | "hostIPC" | "shareProcessNamespace" | "hostUsers" | "workloadRef"
+            "serviceAccount"
+                | "hostNetwork"
+                | "hostPID"
+                | "hostIPC"
+                | "shareProcessNamespace"
+                | "hostUsers"
+                | "workloadRef"
         ),
         _ => false,
     }
 }
 
-fn go_name<'a>(def: &str, field: &str, go: &'a str) -> &'a str {
-    match (def, field) {
-        ("core.v1.ServiceSpec", "clusterIP") => "ClusterIP",
-        _ => go,
+/// The fields in the order of the internal type, which for a pod's spec is another.
+fn in_order(def: &Struct) -> Vec<&Field> {
+    let mut fields: Vec<&Field> = def.fields.iter().collect();
+    if def.name == "core.v1.PodSpec" {
+        for (field, after) in [
+            ("setHostnameAsFQDN", "subdomain"),
+            ("preemptionPolicy", "priority"),
+            ("overhead", "runtimeClassName"),
+        ] {
+            let from = fields.iter().position(|f| f.name == field);
+            if let Some(moved) = from.map(|i| fields.remove(i)) {
+                let to = fields
+                    .iter()
+                    .position(|f| f.name == after)
+                    .map_or(fields.len(), |i| i + 1);
+                fields.insert(to, moved);
+            }
+        }
     }
+    fields
 }
 
 /// The pod's security context, which internally also holds the host namespaces.
@@ -75,11 +104,24 @@ fn pod_security(types: &Types, spec: &Value) -> String {
         return "null".to_owned();
     }
     let mut parts = Vec::new();
-    for (name, field) in [("HostNetwork", "hostNetwork"), ("HostPID", "hostPID"), ("HostIPC", "hostIPC")] {
-        parts.push(format!("\"{name}\":{}", spec[field].as_bool().unwrap_or(false)));
+    for (name, field) in [
+        ("HostNetwork", "hostNetwork"),
+        ("HostPID", "hostPID"),
+        ("HostIPC", "hostIPC"),
+    ] {
+        parts.push(format!(
+            "\"{name}\":{}",
+            spec[field].as_bool().unwrap_or(false)
+        ));
     }
-    for (name, field) in [("ShareProcessNamespace", "shareProcessNamespace"), ("HostUsers", "hostUsers")] {
-        parts.push(format!("\"{name}\":{}", go_json(spec.get(field).unwrap_or(&Value::Null))));
+    for (name, field) in [
+        ("ShareProcessNamespace", "shareProcessNamespace"),
+        ("HostUsers", "hostUsers"),
+    ] {
+        parts.push(format!(
+            "\"{name}\":{}",
+            go_json(spec.get(field).unwrap_or(&Value::Null))
+        ));
     }
     // The rest in the order of the internal type.
     const ORDER: [&str; 13] = [
@@ -97,11 +139,17 @@ fn pod_security(types: &Types, spec: &Value) -> String {
         "appArmorProfile",
         "seLinuxChangePolicy",
     ];
-    let def = types.named("core.v1.PodSecurityContext").and_then(|i| types.at(i));
+    let def = types
+        .named("core.v1.PodSecurityContext")
+        .and_then(|i| types.at(i));
     for name in ORDER {
         if let Some(field) = def.and_then(|d| d.field(name)) {
             let member = context.get(name).unwrap_or(&Value::Null);
-            parts.push(format!("\"{}\":{}", field.go_name, typed(types, &field.ty, member)));
+            parts.push(format!(
+                "\"{}\":{}",
+                field.go_name,
+                typed(types, &field.ty, member)
+            ));
         }
     }
     format!("{{{}}}", parts.join(","))
@@ -117,12 +165,18 @@ fn typed(types: &Types, t: &TypeRef, value: &Value) -> String {
             Ty::Int32 | Ty::Int64 | Ty::Double | Ty::IntOrString => "0".to_owned(),
             Ty::Bool => "false".to_owned(),
             Ty::Quantity => "\"0\"".to_owned(),
-            Ty::Struct(i) => types.at(*i).map(|d| strukt(types, d, value)).unwrap_or_default(),
+            Ty::Struct(i) => types
+                .at(*i)
+                .map(|d| strukt(types, d, value))
+                .unwrap_or_default(),
             _ => "null".to_owned(),
         };
     }
     match (&t.ty, value) {
-        (Ty::Struct(i), _) => types.at(*i).map(|d| strukt(types, d, value)).unwrap_or_default(),
+        (Ty::Struct(i), _) => types
+            .at(*i)
+            .map(|d| strukt(types, d, value))
+            .unwrap_or_default(),
         (Ty::List(item), Value::Array(items)) => {
             let parts: Vec<String> = items.iter().map(|v| typed(types, item, v)).collect();
             format!("[{}]", parts.join(","))
@@ -143,15 +197,15 @@ fn external(types: &Types, def: &Struct, value: &Value) -> String {
     format!("{{{}}}", members(types, def, value))
 }
 
-fn external_members(types: &Types, index: usize, value: &Value) -> String {
-    types.at(index).map(|d| members(types, d, value)).unwrap_or_default()
-}
-
 fn members(types: &Types, def: &Struct, value: &Value) -> String {
     let mut parts = Vec::new();
     for field in &def.fields {
         if let Some(member) = value.get(&field.name) {
-            parts.push(format!("\"{}\":{}", field.name, ordered(types, &field.ty, member)));
+            parts.push(format!(
+                "\"{}\":{}",
+                field.name,
+                ordered(types, &field.ty, member)
+            ));
         }
     }
     parts.join(",")
@@ -159,7 +213,10 @@ fn members(types: &Types, def: &Struct, value: &Value) -> String {
 
 fn ordered(types: &Types, t: &TypeRef, value: &Value) -> String {
     match (&t.ty, value) {
-        (Ty::Struct(i), Value::Object(_)) => types.at(*i).map(|d| external(types, d, value)).unwrap_or_default(),
+        (Ty::Struct(i), Value::Object(_)) => types
+            .at(*i)
+            .map(|d| external(types, d, value))
+            .unwrap_or_default(),
         (Ty::List(item), Value::Array(items)) => {
             let parts: Vec<String> = items.iter().map(|v| ordered(types, item, v)).collect();
             format!("[{}]", parts.join(","))
@@ -176,11 +233,17 @@ mod tests {
     #[test]
     fn structs_are_printed_with_every_field() {
         assert_eq!(
-            internal("core.v1.ServicePort", &json!({"protocol": "TCP", "port": 80})),
+            internal(
+                "core.v1.ServicePort",
+                &json!({"protocol": "TCP", "port": 80})
+            ),
             r#"{"Name":"","Protocol":"TCP","AppProtocol":null,"Port":80,"TargetPort":0,"NodePort":0}"#
         );
         assert_eq!(
-            internal("policy.v1.PodDisruptionBudgetSpec", &json!({"minAvailable": 1, "selector": {"matchLabels": {"a": "b"}}})),
+            internal(
+                "policy.v1.PodDisruptionBudgetSpec",
+                &json!({"minAvailable": 1, "selector": {"matchLabels": {"a": "b"}}})
+            ),
             r#"{"MinAvailable":1,"Selector":{"matchLabels":{"a":"b"}},"MaxUnavailable":null,"UnhealthyPodEvictionPolicy":null}"#
         );
     }

@@ -37,11 +37,11 @@ pub use decode::{
     DecodeError, Decoded, decode, decode_metadata, decode_untyped, decode_value, normalize,
 };
 pub use defaults::default;
-pub use validate::{validate_create, validate_update, warnings};
-pub use error::{ErrorKind, FieldError, Path, aggregate, invalid_status};
+pub use error::{ErrorKind, FieldError, Path, aggregate, invalid, invalid_status};
 pub use meta::{NameRule, validate_metadata, validate_metadata_update};
 pub use service::{ServiceAllocator, allocate, release};
 pub use strategy::{Target, admit, prepare_create, prepare_update};
+pub use validate::{validate_create, validate_update, warnings};
 
 /// A kind that is built into the API server.
 ///
@@ -119,7 +119,9 @@ impl Kind {
     #[must_use]
     pub fn deprecation(self) -> Option<&'static str> {
         match (self.group(), self.name()) {
-            ("", "Endpoints") => Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
+            ("", "Endpoints") => {
+                Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice")
+            }
             ("", "ComponentStatus") => Some("v1 ComponentStatus is deprecated in v1.19+"),
             _ => None,
         }

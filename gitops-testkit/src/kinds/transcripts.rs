@@ -30,7 +30,10 @@ impl ServiceAllocator for Recorded<'_> {
                 Err("the provided network does not match the current range".into())
             }
             Some(ip) => Ok(ip.to_owned()),
-            None => Ok(self.0["spec"]["clusterIP"].as_str().unwrap_or("none recorded").to_owned()),
+            None => Ok(self.0["spec"]["clusterIP"]
+                .as_str()
+                .unwrap_or("none recorded")
+                .to_owned()),
         }
     }
     fn release_ip(&mut self, _: &str) {}
@@ -50,7 +53,14 @@ fn merge(target: &mut Value, patch: &Value) {
                 if value.is_null() {
                     value::remove(target, key);
                 } else {
-                    merge(target.as_object_mut().unwrap().entry(key.clone()).or_insert(Value::Null), value);
+                    merge(
+                        target
+                            .as_object_mut()
+                            .unwrap()
+                            .entry(key.clone())
+                            .or_insert(Value::Null),
+                        value,
+                    );
                 }
             }
         }
@@ -72,10 +82,16 @@ fn json_patch(target: &mut Value, operations: &Value) -> Option<()> {
                 map.remove(&key)?;
             }
             ("add", Value::Array(list)) => {
-                let at = if key == "-" { list.len() } else { key.parse().ok()? };
+                let at = if key == "-" {
+                    list.len()
+                } else {
+                    key.parse().ok()?
+                };
                 list.insert(at, operation["value"].clone());
             }
-            ("replace", Value::Array(list)) => *list.get_mut(key.parse::<usize>().ok()?)? = operation["value"].clone(),
+            ("replace", Value::Array(list)) => {
+                *list.get_mut(key.parse::<usize>().ok()?)? = operation["value"].clone()
+            }
             _ => return None,
         }
     }
@@ -90,8 +106,20 @@ fn resolved(text: String) -> String {
         .replace("{{id}}", "xbcdfghj")
         .replace("<<time>>", "2024-01-01T00:00:00Z")
         .replace("<<mtime>>", "2024-01-01T00:00:00.000000Z");
-    for n in 1..60 {
-        text = text.replace(&format!("<<ctime:{n}>>"), "2024-01-01T00:00:00Z");
+    for n in 1..100 {
+        for (token, value) in [
+            (format!("<<ctime:{n}>>"), "2024-01-01T00:00:00Z".to_owned()),
+            (
+                format!("<<uid:{n}>>"),
+                format!("00000000-0000-4000-8000-0000000000{n:02}"),
+            ),
+            (format!("<<rv:{n}>>"), n.to_string()),
+            (format!("<<gen:{n}>>"), format!("bcd{n:02}")),
+            (format!("<<ip:{n}>>"), format!("10.0.0.{n}")),
+            (format!("\"<<nodeport:{n}>>\""), "31000".to_owned()),
+        ] {
+            text = text.replace(&token, &value);
+        }
     }
     text
 }
@@ -105,7 +133,9 @@ fn kind_of(path: &str, body: &Value) -> Option<Kind> {
         _ => return None,
     };
     let plural = match rest {
-        ["namespaces", _, "status" | "finalize"] | ["namespaces", _] | ["namespaces"] => "namespaces",
+        ["namespaces", _, "status" | "finalize"] | ["namespaces", _] | ["namespaces"] => {
+            "namespaces"
+        }
         ["namespaces", _, plural, ..] => plural,
         [plural, ..] => plural,
         [] => return None,
@@ -152,6 +182,7 @@ fn run(
         Some("finalize") => Target::Finalize,
         _ => Target::Object,
     };
+    let dry = request["query"]["dryRun"].is_string();
     let mut strict = Vec::new();
     let bad = |message: String| {
         Some(Outcome {
@@ -210,11 +241,19 @@ fn run(
             strict.join(", ")
         ));
     }
-    let mut warnings: Vec<String> = kind.deprecation().into_iter().map(|w| format!("299 - {}", error::quote(w))).collect();
+    let mut warnings: Vec<String> = kind
+        .deprecation()
+        .into_iter()
+        .map(|w| format!("299 - {}", error::quote(w)))
+        .collect();
     if strict_mode(&request["query"]) != "Ignore" {
         warnings.extend(strict.iter().map(|s| format!("299 - {}", error::quote(s))));
     }
-    let namespace = path.split("/namespaces/").nth(1).and_then(|r| r.split_once('/')).map(|(ns, _)| ns.to_owned());
+    let namespace = path
+        .split("/namespaces/")
+        .nth(1)
+        .and_then(|r| r.split_once('/'))
+        .map(|(ns, _)| ns.to_owned());
     let meta = object.get_mut("metadata")?;
     if let Some(namespace) = namespace.filter(|_| kind.name() != "Namespace") {
         value::set(meta, "namespace", namespace);
@@ -223,9 +262,9 @@ fn run(
     admit(kind, &mut object, stored);
     let errors;
     if let Some(old) = stored {
-        for key in ["uid", "creationTimestamp", "resourceVersion"] {
-            let kept = old["metadata"][key].clone();
-            value::set(&mut object["metadata"], key, kept);
+        for key in ["creationTimestamp", "resourceVersion", "managedFields"] {
+            let kept = old["metadata"].get(key).cloned();
+            value::set(&mut object["metadata"], key, kept.unwrap_or(json!("1")));
         }
         prepare_update(kind, &mut object, old, target);
         errors = validate_update(kind, &object, old, target);
@@ -234,14 +273,19 @@ fn run(
             return None;
         }
         let meta = &mut object["metadata"];
-        let named = answer["metadata"]["name"].as_str().or(answer["details"]["name"].as_str());
+        let named = answer["metadata"]["name"]
+            .as_str()
+            .or(answer["details"]["name"].as_str());
         if value::text(meta, "name").is_empty() && !value::text(meta, "generateName").is_empty() {
             value::set(meta, "name", named?);
         }
-        let uid = answer["metadata"]["uid"].as_str().unwrap_or("<<uid:1>>");
+        let uid = answer["metadata"]["uid"]
+            .as_str()
+            .unwrap_or("00000000-0000-4000-8000-000000000001");
         let uid = if answer["kind"] == "Status" {
             let text = answer.to_string();
-            text.find("<<uid:").map_or("<<uid:1>>".to_owned(), |i| text[i..].chars().take_while(|c| *c != '>').chain(">>".chars()).collect())
+            text.find("00000000-0000-4000")
+                .map_or(uid.to_owned(), |i| text[i..].chars().take(36).collect())
         } else {
             uid.to_owned()
         };
@@ -251,34 +295,64 @@ fn run(
         value::set(&mut object["metadata"], "creationTimestamp", created);
         errors = validate_create(kind, &object);
     }
-    warnings.extend(super::warnings(kind, &object, stored).iter().map(|w| format!("299 - {}", error::quote(w))));
-    let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    warnings.extend(
+        super::warnings(kind, &object, stored)
+            .iter()
+            .map(|w| format!("299 - {}", error::quote(w))),
+    );
+    let name = object["metadata"]["name"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
     if !errors.is_empty() {
         warnings.truncate(strict.len() + usize::from(kind.deprecation().is_some()));
-        return Some(Outcome { status: 422, body: invalid_status(kind.name(), kind.group(), &name, &errors), warnings });
+        return Some(Outcome {
+            status: 422,
+            body: invalid(kind, &name, &errors),
+            warnings,
+        });
     }
     if kind.name() == "Service" {
-        if let Err(errors) = allocate(&mut object, stored, &mut Recorded(answer)) {
-            return Some(Outcome { status: 422, body: invalid_status(kind.name(), kind.group(), &name, &errors), warnings });
+        if let Err(errors) = allocate(&mut object, stored, (!dry).then_some(&mut Recorded(answer)))
+        {
+            return Some(Outcome {
+                status: 422,
+                body: invalid(kind, &name, &errors),
+                warnings,
+            });
         }
     }
-    Some(Outcome { status: 200, body: object, warnings })
+    Some(Outcome {
+        status: 200,
+        body: object,
+        warnings,
+    })
 }
 
 /// The body of a step as text, members in the order of the file.
 fn body_in_order(scenario: &super::json::Node, step: usize) -> String {
-    let Some(super::json::Node::Array(steps)) = scenario.get("steps") else { return String::new() };
-    let body = steps.get(step).and_then(|s| s.get("request")).and_then(|r| r.get("body"));
+    let Some(super::json::Node::Array(steps)) = scenario.get("steps") else {
+        return String::new();
+    };
+    let body = steps
+        .get(step)
+        .and_then(|s| s.get("request"))
+        .and_then(|r| r.get("body"));
     body.map(print_node).unwrap_or_default()
 }
 
 fn print_node(node: &super::json::Node) -> String {
     use super::json::Node;
     match node {
-        Node::Array(items) => format!("[{}]", items.iter().map(print_node).collect::<Vec<_>>().join(",")),
+        Node::Array(items) => format!(
+            "[{}]",
+            items.iter().map(print_node).collect::<Vec<_>>().join(",")
+        ),
         Node::Object(members) => {
-            let parts: Vec<String> =
-                members.iter().map(|(k, v)| format!("{}:{}", error::json_string(k), print_node(v))).collect();
+            let parts: Vec<String> = members
+                .iter()
+                .map(|(k, v)| format!("{}:{}", error::json_string(k), print_node(v)))
+                .collect();
             format!("{{{}}}", parts.join(","))
         }
         other => other.to_value().to_string(),
@@ -288,18 +362,13 @@ fn print_node(node: &super::json::Node) -> String {
 /// Removes what only a whole server sets.
 fn stripped(mut body: Value) -> Value {
     if let Some(meta) = body.get_mut("metadata").and_then(Value::as_object_mut) {
-        for key in ["managedFields", "resourceVersion", "creationTimestamp", "uid"] {
+        for key in [
+            "managedFields",
+            "resourceVersion",
+            "creationTimestamp",
+            "uid",
+        ] {
             meta.remove(key);
-        }
-    }
-    for port in body["spec"].get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
-        if port["nodePort"].is_string() {
-            port["nodePort"] = json!(31000);
-        }
-    }
-    if let Some(spec) = body.get_mut("spec").and_then(Value::as_object_mut) {
-        if spec.get("healthCheckNodePort").is_some_and(Value::is_string) {
-            spec.insert("healthCheckNodePort".into(), json!(31000));
         }
     }
     body
@@ -340,7 +409,11 @@ fn built_in_kinds_answer_as_recorded() {
         let area = area.unwrap().path();
         for file in fs::read_dir(&area).into_iter().flatten() {
             let file = file.unwrap().path();
-            let label = format!("{}/{}", area.file_name().unwrap().display(), file.file_stem().unwrap().display());
+            let label = format!(
+                "{}/{}",
+                area.file_name().unwrap().display(),
+                file.file_stem().unwrap().display()
+            );
             if !label.contains(&only) || label.contains("namespace-lifecycle") {
                 continue;
             }
@@ -356,57 +429,128 @@ fn built_in_kinds_answer_as_recorded() {
                 let status = expected["status"].as_i64().unwrap();
                 let exact = step["match"].is_null() || step["match"] == "exact";
                 let kind = kind_of(path, body);
-                let own = path.trim_end_matches("/status").trim_end_matches("/finalize");
+                let own = path
+                    .trim_end_matches("/status")
+                    .trim_end_matches("/finalize");
                 let sub = path[own.len()..].trim_start_matches('/');
-                let scale = path.ends_with("/scale") || path.ends_with("/eviction") || path.ends_with("/token");
+                let scale = path.ends_with("/scale")
+                    || path.ends_with("/eviction")
+                    || path.ends_with("/token");
                 let dry = step["request"]["query"]["dryRun"].is_string();
-                let review = matches!(kind.map(Kind::group), Some("authorization.k8s.io" | "authentication.k8s.io"));
+                let review = matches!(
+                    kind.map(Kind::group),
+                    Some("authorization.k8s.io" | "authentication.k8s.io")
+                );
                 let resolved = !step["request"].to_string().contains("{{");
-                if let Some(kind) = kind.filter(|_| exact && resolved && !review && !scale && matches!(status, 200 | 201 | 400 | 422)) {
-                    let stored = if method == "POST" { None } else { store.get(own) };
-                    let skip = (sub == "status" && step["request"]["method"] == "PUT" && stored.is_none())
-                        || (dry && status >= 400)
-                        || body["message"].as_str().is_some_and(|m| {
-                            m.contains("Options.meta.k8s.io") || m.contains("on the URL") || m.contains("namespace of the provided")
-                                || m.contains("resourceVersion: Invalid value: 0: must be specified")
-                        });
-                    let outcome = if skip { None } else { {
-                        let ordered = body_in_order(&in_order, i);
-                        run(kind, step, &ordered, path, stored, body)
-                    } };
+                if let Some(kind) = kind.filter(|_| {
+                    exact
+                        && resolved
+                        && !review
+                        && !scale
+                        && matches!(status, 200 | 201 | 400 | 422)
+                }) {
+                    let stored = if method == "POST" {
+                        None
+                    } else {
+                        store.get(own)
+                    };
+                    let skip =
+                        (sub == "status" && step["request"]["method"] == "PUT" && stored.is_none())
+                            || (dry && status >= 400)
+                            || body["message"].as_str().is_some_and(|m| {
+                                m.contains("Options.meta.k8s.io")
+                                    || m.contains("on the URL")
+                                    || m.contains("namespace of the provided")
+                                    || m.contains(
+                                        "resourceVersion: Invalid value: 0: must be specified",
+                                    )
+                            });
+                    let outcome = if skip {
+                        None
+                    } else {
+                        {
+                            let ordered = body_in_order(&in_order, i);
+                            run(kind, step, &ordered, path, stored, body)
+                        }
+                    };
                     if let Some(outcome) = outcome {
                         total += 1;
                         let mut found = Vec::new();
-                        if status / 100 != outcome.status / 100 || (status > 299 && status != outcome.status) {
+                        if status / 100 != outcome.status / 100
+                            || (status > 299 && status != outcome.status)
+                        {
                             found.push(format!(
                                 "status: expected {status} {}, got {} {}",
                                 body["message"], outcome.status, outcome.body["message"]
                             ));
                         } else if status == 400 {
-                            differences(&body["message"], &outcome.body["message"], "message", &mut found);
+                            differences(
+                                &body["message"],
+                                &outcome.body["message"],
+                                "message",
+                                &mut found,
+                            );
                         } else if status == 422 {
-                            differences(&body["message"], &outcome.body["message"], "message", &mut found);
-                            differences(&body["details"], &outcome.body["details"], "details", &mut found);
+                            differences(
+                                &body["message"],
+                                &outcome.body["message"],
+                                "message",
+                                &mut found,
+                            );
+                            differences(
+                                &body["details"],
+                                &outcome.body["details"],
+                                "details",
+                                &mut found,
+                            );
                         } else {
-                            differences(&stripped(body.clone()), &stripped(outcome.body), "", &mut found);
+                            differences(
+                                &stripped(body.clone()),
+                                &stripped(outcome.body),
+                                "",
+                                &mut found,
+                            );
                         }
                         let warned: Vec<String> = expected["warnings"]
                             .as_array()
-                            .map(|w| w.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+                            .map(|w| {
+                                w.iter()
+                                    .filter_map(Value::as_str)
+                                    .map(str::to_owned)
+                                    .collect()
+                            })
                             .unwrap_or_default();
                         if warned != outcome.warnings && status != 400 {
-                            found.push(format!("warnings: expected {warned:?}, got {:?}", outcome.warnings));
+                            found.push(format!(
+                                "warnings: expected {warned:?}, got {:?}",
+                                outcome.warnings
+                            ));
                         }
                         if found.is_empty() {
                             same += 1;
                         } else {
-                            failures.push(format!("{label}#{i} {method} {path}\n    {}", found.join("\n    ")));
+                            failures.push(format!(
+                                "{label}#{i} {method} {path}\n    {}",
+                                found.join("\n    ")
+                            ));
                         }
                     }
                 }
-                if status < 300 && !dry && body["metadata"]["uid"].is_string() && body["kind"] != "Scale" {
+                if status < 300 && !dry && method != "GET" && !body["metadata"]["uid"].is_string() {
+                    // Changed, and the answer does not say how.
+                    store.remove(own);
+                }
+                if status < 300
+                    && !dry
+                    && body["metadata"]["uid"].is_string()
+                    && body["kind"] != "Scale"
+                {
                     let name = body["metadata"]["name"].as_str().unwrap();
-                    let key = if method == "POST" { format!("{path}/{name}") } else { own.to_owned() };
+                    let key = if method == "POST" {
+                        format!("{path}/{name}")
+                    } else {
+                        own.to_owned()
+                    };
                     if method == "DELETE" && body["metadata"]["deletionTimestamp"].is_null() {
                         store.remove(&key);
                     } else if kind.is_some_and(|k| body["kind"] == k.name()) {

@@ -28,15 +28,27 @@ pub(super) fn config_map(obj: &Value, errors: &mut Errors) {
     let mut size = 0;
     for (key, value) in sorted(&obj["data"]) {
         let at = Path::new("data").key(key);
-        errors.extend(rules::config_key(key).into_iter().map(|m| FieldError::invalid_str(&at, key, m)));
+        errors.extend(
+            rules::config_key(key)
+                .into_iter()
+                .map(|m| FieldError::invalid_str(&at, key, m)),
+        );
         if !unset(&obj["binaryData"], key) {
-            errors.push(FieldError::invalid_str(&at, key, "duplicate of key present in binaryData"));
+            errors.push(FieldError::invalid_str(
+                &at,
+                key,
+                "duplicate of key present in binaryData",
+            ));
         }
         size += value.as_str().map_or(0, str::len);
     }
     for (key, value) in sorted(&obj["binaryData"]) {
         let at = Path::new("binaryData").key(key);
-        errors.extend(rules::config_key(key).into_iter().map(|m| FieldError::invalid_str(&at, key, m)));
+        errors.extend(
+            rules::config_key(key)
+                .into_iter()
+                .map(|m| FieldError::invalid_str(&at, key, m)),
+        );
         size += value.as_str().map_or(0, decoded_len);
     }
     if size > MAX_DATA {
@@ -64,7 +76,9 @@ pub(super) fn secret(obj: &Value, errors: &mut Errors) {
     let mut size = 0;
     for (key, value) in sorted(data) {
         errors.extend(
-            rules::config_key(key).into_iter().map(|m| FieldError::invalid_str(&path.key(key), key, m)),
+            rules::config_key(key)
+                .into_iter()
+                .map(|m| FieldError::invalid_str(&path.key(key), key, m)),
         );
         size += value.as_str().map_or(0, decoded_len);
     }
@@ -76,15 +90,26 @@ pub(super) fn secret(obj: &Value, errors: &mut Errors) {
         "kubernetes.io/service-account-token" => {
             const NAME: &str = "kubernetes.io/service-account.name";
             if text(&obj["metadata"]["annotations"], NAME).is_empty() {
-                errors.push(FieldError::required(&Path::new("metadata.annotations").key(NAME), ""));
+                errors.push(FieldError::required(
+                    &Path::new("metadata.annotations").key(NAME),
+                    "",
+                ));
             }
         }
         kind @ ("kubernetes.io/dockercfg" | "kubernetes.io/dockerconfigjson") => {
-            let key = if kind.ends_with("cfg") { ".dockercfg" } else { ".dockerconfigjson" };
+            let key = if kind.ends_with("cfg") {
+                ".dockercfg"
+            } else {
+                ".dockerconfigjson"
+            };
             if missing(key) {
                 errors.push(FieldError::required(&path.key(key), ""));
             } else if let Some(error) = not_an_object(text(data, key)) {
-                errors.push(FieldError::invalid_str(&path.key(key), "<secret contents redacted>", error));
+                errors.push(FieldError::invalid_str(
+                    &path.key(key),
+                    "<secret contents redacted>",
+                    error,
+                ));
             }
         }
         "kubernetes.io/basic-auth" => {
@@ -132,7 +157,9 @@ pub(super) fn tls_warning(obj: &Value) -> Option<String> {
     let has_pem = |key: &str, ends: &str| {
         let bytes = STANDARD.decode(text(&obj["data"], key)).unwrap_or_default();
         let content = String::from_utf8_lossy(&bytes).into_owned();
-        content.lines().any(|l| l.starts_with("-----BEGIN ") && l.trim_end().ends_with(ends))
+        content
+            .lines()
+            .any(|l| l.starts_with("-----BEGIN ") && l.trim_end().ends_with(ends))
     };
     if !has_pem("tls.crt", "-----") {
         return Some("tls: failed to find any PEM data in certificate input".to_owned());
@@ -143,14 +170,18 @@ pub(super) fn tls_warning(obj: &Value) -> Option<String> {
                 .to_owned(),
         );
     }
-    (!has_pem("tls.key", "-----")).then(|| "tls: failed to find any PEM data in key input".to_owned())
+    (!has_pem("tls.key", "-----"))
+        .then(|| "tls: failed to find any PEM data in key input".to_owned())
 }
 
 pub(super) fn role(obj: &Value, namespaced: bool, errors: &mut Errors) {
     for (i, rule) in items(&obj["rules"]).iter().enumerate() {
         let path = Path::new("rules").index(i);
         if items(&rule["verbs"]).is_empty() {
-            errors.push(FieldError::required(&path.child("verbs"), "verbs must contain at least one value"));
+            errors.push(FieldError::required(
+                &path.child("verbs"),
+                "verbs must contain at least one value",
+            ));
         }
         let urls = &rule["nonResourceURLs"];
         if !items(urls).is_empty() {
@@ -161,7 +192,10 @@ pub(super) fn role(obj: &Value, namespaced: bool, errors: &mut Errors) {
                     "namespaced rules cannot apply to non-resource URLs",
                 ));
             }
-            if ["apiGroups", "resources", "resourceNames"].iter().any(|k| !items(&rule[*k]).is_empty()) {
+            if ["apiGroups", "resources", "resourceNames"]
+                .iter()
+                .any(|k| !items(&rule[*k]).is_empty())
+            {
                 errors.push(FieldError::invalid(
                     &path.child("nonResourceURLs"),
                     urls,
@@ -187,7 +221,10 @@ pub(super) fn role(obj: &Value, namespaced: bool, errors: &mut Errors) {
         let selectors = &obj["aggregationRule"]["clusterRoleSelectors"];
         let path = Path::new("aggregationRule.clusterRoleSelectors");
         if items(selectors).is_empty() {
-            errors.push(FieldError::required(&path, "at least one clusterRoleSelector required if aggregationRule is non-nil"));
+            errors.push(FieldError::required(
+                &path,
+                "at least one clusterRoleSelector required if aggregationRule is non-nil",
+            ));
         }
         for (i, selector) in items(selectors).iter().enumerate() {
             meta::label_selector(selector, &path.index(i), errors);
@@ -201,11 +238,23 @@ pub(super) fn binding(obj: &Value, namespaced: bool, errors: &mut Errors) {
     let role = &obj["roleRef"];
     let path = Path::new("roleRef");
     if text(role, "apiGroup") != RBAC {
-        errors.push(FieldError::not_supported(&path.child("apiGroup"), &json!(text(role, "apiGroup")), &[RBAC]));
+        errors.push(FieldError::not_supported(
+            &path.child("apiGroup"),
+            &json!(text(role, "apiGroup")),
+            &[RBAC],
+        ));
     }
-    let kinds: &[&str] = if namespaced { &["Role", "ClusterRole"] } else { &["ClusterRole"] };
+    let kinds: &[&str] = if namespaced {
+        &["Role", "ClusterRole"]
+    } else {
+        &["ClusterRole"]
+    };
     if !kinds.contains(&text(role, "kind")) {
-        errors.push(FieldError::not_supported(&path.child("kind"), &json!(text(role, "kind")), kinds));
+        errors.push(FieldError::not_supported(
+            &path.child("kind"),
+            &json!(text(role, "kind")),
+            kinds,
+        ));
     }
     let name = text(role, "name");
     if name.is_empty() {
@@ -233,7 +282,11 @@ pub(super) fn binding(obj: &Value, namespaced: bool, errors: &mut Errors) {
                     );
                 }
                 if !group.is_empty() {
-                    errors.push(FieldError::not_supported(&path.child("apiGroup"), &json!(group), &[""]));
+                    errors.push(FieldError::not_supported(
+                        &path.child("apiGroup"),
+                        &json!(group),
+                        &[""],
+                    ));
                 }
                 if !namespaced && text(subject, "namespace").is_empty() {
                     errors.push(FieldError::required(&path.child("namespace"), ""));
@@ -241,7 +294,11 @@ pub(super) fn binding(obj: &Value, namespaced: bool, errors: &mut Errors) {
             }
             "User" | "Group" => {
                 if group != RBAC {
-                    errors.push(FieldError::not_supported(&path.child("apiGroup"), &json!(group), &[RBAC]));
+                    errors.push(FieldError::not_supported(
+                        &path.child("apiGroup"),
+                        &json!(group),
+                        &[RBAC],
+                    ));
                 }
             }
             other => errors.push(FieldError::not_supported(
@@ -275,7 +332,13 @@ pub(super) fn disruption_budget(spec: &Value, path: &Path, errors: &mut Errors) 
         workload::budget(&spec[key], &path.child(key), errors);
     }
     meta::label_selector(&spec["selector"], &path.child("selector"), errors);
-    one_of(spec, "unhealthyPodEvictionPolicy", &["AlwaysAllow", "IfHealthyBudget"], path, errors);
+    one_of(
+        spec,
+        "unhealthyPodEvictionPolicy",
+        &["AlwaysAllow", "IfHealthyBudget"],
+        path,
+        errors,
+    );
 }
 
 pub(super) fn autoscaler(spec: &Value, path: &Path, errors: &mut Errors) {
@@ -289,7 +352,10 @@ pub(super) fn autoscaler(spec: &Value, path: &Path, errors: &mut Errors) {
         ));
     }
     if max < 1 {
-        errors.push(FieldError::required(&path.child("maxReplicas"), "must be set and greater than 0"));
+        errors.push(FieldError::required(
+            &path.child("maxReplicas"),
+            "must be set and greater than 0",
+        ));
     }
     if min.is_some_and(|min| max < min) {
         errors.push(FieldError::invalid(
@@ -298,13 +364,26 @@ pub(super) fn autoscaler(spec: &Value, path: &Path, errors: &mut Errors) {
             "must be greater than or equal to `minReplicas`",
         ));
     }
-    scale_target(&spec["scaleTargetRef"], &path.child("scaleTargetRef"), errors);
-    const TYPES: [&str; 5] = ["ContainerResource", "External", "Object", "Pods", "Resource"];
+    scale_target(
+        &spec["scaleTargetRef"],
+        &path.child("scaleTargetRef"),
+        errors,
+    );
+    const TYPES: [&str; 5] = [
+        "ContainerResource",
+        "External",
+        "Object",
+        "Pods",
+        "Resource",
+    ];
     for (i, metric) in items(&spec["metrics"]).iter().enumerate() {
         let at = path.child("metrics").index(i);
         let kind = text(metric, "type");
         if kind.is_empty() {
-            errors.push(FieldError::required(&at.child("type"), "must specify a metric source type"));
+            errors.push(FieldError::required(
+                &at.child("type"),
+                "must specify a metric source type",
+            ));
         }
         let source = match kind {
             "ContainerResource" => "containerResource",
@@ -314,7 +393,11 @@ pub(super) fn autoscaler(spec: &Value, path: &Path, errors: &mut Errors) {
             "Resource" => "resource",
             other => {
                 for _ in 0..2 {
-                    errors.push(FieldError::not_supported(&at.child("type"), &json!(other), &TYPES));
+                    errors.push(FieldError::not_supported(
+                        &at.child("type"),
+                        &json!(other),
+                        &TYPES,
+                    ));
                 }
                 ""
             }
@@ -325,7 +408,10 @@ pub(super) fn autoscaler(spec: &Value, path: &Path, errors: &mut Errors) {
                 "must populate information for the given metric source",
             ));
         }
-        for (present, _) in sorted(metric).into_iter().filter(|(k, _)| *k != "type" && *k != source) {
+        for (present, _) in sorted(metric)
+            .into_iter()
+            .filter(|(k, _)| *k != "type" && *k != source)
+        {
             errors.push(FieldError::forbidden(
                 &at.child(present),
                 "must populate the given metric source only",
@@ -334,11 +420,17 @@ pub(super) fn autoscaler(spec: &Value, path: &Path, errors: &mut Errors) {
         if matches!(source, "resource" | "containerResource") && !unset(metric, source) {
             let (metric, at) = (&metric[source], at.child(source));
             if text(metric, "name").is_empty() {
-                errors.push(FieldError::required(&at.child("name"), "must specify a resource name"));
+                errors.push(FieldError::required(
+                    &at.child("name"),
+                    "must specify a resource name",
+                ));
             }
             let target = &metric["target"];
             if text(target, "type").is_empty() {
-                errors.push(FieldError::required(&at.child("target").child("type"), "must specify a metric target type"));
+                errors.push(FieldError::required(
+                    &at.child("target").child("type"),
+                    "must specify a metric target type",
+                ));
             }
             if unset(target, "averageUtilization") && unset(target, "averageValue") {
                 errors.push(FieldError::required(
@@ -364,15 +456,32 @@ pub(super) fn autoscaler(spec: &Value, path: &Path, errors: &mut Errors) {
         if let Some(window) = rules["stabilizationWindowSeconds"].as_i64() {
             let at = at.child("stabilizationWindowSeconds");
             if window < 0 {
-                errors.push(FieldError::invalid(&at, &json!(window), "must be greater than or equal to zero"));
+                errors.push(FieldError::invalid(
+                    &at,
+                    &json!(window),
+                    "must be greater than or equal to zero",
+                ));
             }
             if window > 3600 {
-                errors.push(FieldError::invalid(&at, &json!(window), "must be less than or equal to 3600"));
+                errors.push(FieldError::invalid(
+                    &at,
+                    &json!(window),
+                    "must be less than or equal to 3600",
+                ));
             }
         }
-        one_of(rules, "selectPolicy", &["Disabled", "Max", "Min"], &at, errors);
+        one_of(
+            rules,
+            "selectPolicy",
+            &["Disabled", "Max", "Min"],
+            &at,
+            errors,
+        );
         if items(&rules["policies"]).is_empty() {
-            errors.push(FieldError::required(&at.child("policies"), "must specify at least one Policy"));
+            errors.push(FieldError::required(
+                &at.child("policies"),
+                "must specify at least one Policy",
+            ));
         }
         for (i, policy) in items(&rules["policies"]).iter().enumerate() {
             let at = at.child("policies").index(i);
@@ -380,7 +489,11 @@ pub(super) fn autoscaler(spec: &Value, path: &Path, errors: &mut Errors) {
             for key in ["value", "periodSeconds"] {
                 let number = policy[key].as_i64().unwrap_or(0);
                 if number <= 0 {
-                    errors.push(FieldError::invalid(&at.child(key), &json!(number), "must be greater than zero"));
+                    errors.push(FieldError::invalid(
+                        &at.child(key),
+                        &json!(number),
+                        "must be greater than zero",
+                    ));
                 }
             }
             if policy["periodSeconds"].as_i64().unwrap_or(0) > 1800 {
@@ -467,26 +580,49 @@ impl<'a> Event<'a> {
 }
 
 pub(super) fn event(kind: Kind, obj: &Value, create: bool, errors: &mut Errors) {
-    let event = Event { obj, new: kind.group() == "events.k8s.io" };
-    let controller = Path::new(if event.new { "reportingController" } else { "reportingComponent" });
+    let event = Event {
+        obj,
+        new: kind.group() == "events.k8s.io",
+    };
+    let controller = Path::new(if event.new {
+        "reportingController"
+    } else {
+        "reportingComponent"
+    });
     let namespace = text(&obj["metadata"], "namespace");
     let involved = text(event.member("involvedObject"), "namespace");
     let at = Path::new("involvedObject.namespace");
-    let agree = |allowed: &[&str]| if involved.is_empty() { allowed.contains(&namespace) } else { involved == namespace };
+    let agree = |allowed: &[&str]| {
+        if involved.is_empty() {
+            allowed.contains(&namespace)
+        } else {
+            involved == namespace
+        }
+    };
     if event.member("eventTime").is_null() {
         if !agree(&["", "default"]) {
-            errors.push(FieldError::invalid_str(&at, involved, "does not match event.namespace"));
+            errors.push(FieldError::invalid_str(
+                &at,
+                involved,
+                "does not match event.namespace",
+            ));
         }
     } else {
         if involved.is_empty() && !matches!(namespace, "default" | "kube-system") {
-            errors.push(FieldError::invalid_str(&at, involved, "does not match event.namespace"));
+            errors.push(FieldError::invalid_str(
+                &at,
+                involved,
+                "does not match event.namespace",
+            ));
         }
         let name = event.text("reportingController");
         if name.is_empty() {
             errors.push(FieldError::required(&controller, ""));
         }
         errors.extend(
-            rules::qualified_name(name).into_iter().map(|m| FieldError::invalid_str(&controller, name, m)),
+            rules::qualified_name(name)
+                .into_iter()
+                .map(|m| FieldError::invalid_str(&controller, name, m)),
         );
         for key in ["reportingInstance", "action", "reason"] {
             let value = event.text(key);
@@ -494,11 +630,19 @@ pub(super) fn event(kind: Kind, obj: &Value, create: bool, errors: &mut Errors) 
                 errors.push(FieldError::required(&Path::new(key), ""));
             }
             if value.len() > 128 {
-                errors.push(FieldError::invalid_str(&Path::new(key), "", "can have at most 128 characters"));
+                errors.push(FieldError::invalid_str(
+                    &Path::new(key),
+                    "",
+                    "can have at most 128 characters",
+                ));
             }
         }
         if event.text("message").len() > 1024 {
-            errors.push(FieldError::invalid_str(&Path::new("message"), "", "can have at most 1024 characters"));
+            errors.push(FieldError::invalid_str(
+                &Path::new("message"),
+                "",
+                "can have at most 1024 characters",
+            ));
         }
     }
     if !event.new {
@@ -509,16 +653,28 @@ pub(super) fn event(kind: Kind, obj: &Value, create: bool, errors: &mut Errors) 
     }
     let level = event.text("type");
     if !matches!(level, "Normal" | "Warning") {
-        errors.push(FieldError::invalid_str(&Path::new("type"), "", format!("has invalid value: {level}")));
+        errors.push(FieldError::invalid_str(
+            &Path::new("type"),
+            "",
+            format!("has invalid value: {level}"),
+        ));
     }
     if create {
         for key in ["firstTimestamp", "lastTimestamp"] {
             if !event.member(key).is_null() {
-                errors.push(FieldError::invalid_str(&Path::new(key), "", "needs to be unset"));
+                errors.push(FieldError::invalid_str(
+                    &Path::new(key),
+                    "",
+                    "needs to be unset",
+                ));
             }
         }
         if event.member("count").as_i64().unwrap_or(0) != 0 {
-            errors.push(FieldError::invalid_str(&Path::new("count"), "", "needs to be unset"));
+            errors.push(FieldError::invalid_str(
+                &Path::new("count"),
+                "",
+                "needs to be unset",
+            ));
         }
     }
 }
@@ -529,8 +685,10 @@ pub(super) fn event_update(kind: Kind, obj: &Value, old: &Value, errors: &mut Er
         return;
     }
     let (now, old) = (Event { obj, new }, Event { obj: old, new });
+    // The server compares the reason twice, which shows in the causes.
     for key in [
         "involvedObject",
+        "reason",
         "reason",
         "message",
         "source",
@@ -545,7 +703,11 @@ pub(super) fn event_update(kind: Kind, obj: &Value, old: &Value, errors: &mut Er
         "reportingInstance",
     ] {
         if now.member(key) != old.member(key) {
-            errors.push(FieldError::invalid(&Path::new(key), now.member(key), IMMUTABLE));
+            errors.push(FieldError::invalid(
+                &Path::new(key),
+                now.member(key),
+                IMMUTABLE,
+            ));
         }
     }
 }
@@ -565,35 +727,64 @@ pub(super) fn priority_class(obj: &Value, errors: &mut Errors) {
             "maximum allowed value of a user defined priority is 1000000000",
         ));
     }
-    one_of(obj, "preemptionPolicy", &["Never", "PreemptLowerPriority"], &Path::root(), errors);
+    one_of(
+        obj,
+        "preemptionPolicy",
+        &["Never", "PreemptLowerPriority"],
+        &Path::root(),
+        errors,
+    );
 }
 
 pub(super) fn claim(spec: &Value, path: &Path, errors: &mut Errors) {
     let modes = items(&spec["accessModes"]);
     if modes.is_empty() {
-        errors.push(FieldError::required(&path.child("accessModes"), "at least 1 access mode is required"));
+        errors.push(FieldError::required(
+            &path.child("accessModes"),
+            "at least 1 access mode is required",
+        ));
     }
     meta::label_selector(&spec["selector"], &path.child("selector"), errors);
     access_modes(spec, path, errors);
     if unset(&spec["resources"]["requests"], "storage") {
-        errors.push(FieldError::required(&path.child("resources").key("storage"), ""));
+        errors.push(FieldError::required(
+            &path.child("resources").key("storage"),
+            "",
+        ));
     } else if text(&spec["resources"]["requests"], "storage").starts_with(['-', '0']) {
         let storage = &spec["resources"]["requests"]["storage"];
-        errors.push(FieldError::invalid(&path.child("resources").key("storage"), storage, "must be greater than zero"));
+        errors.push(FieldError::invalid(
+            &path.child("resources").key("storage"),
+            storage,
+            "must be greater than zero",
+        ));
     }
     let class = text(spec, "storageClassName");
     if !class.is_empty() {
         let at = path.child("storageClassName");
-        errors.extend(rules::dns_subdomain(class).into_iter().map(|m| FieldError::invalid_str(&at, class, m)));
+        errors.extend(
+            rules::dns_subdomain(class)
+                .into_iter()
+                .map(|m| FieldError::invalid_str(&at, class, m)),
+        );
     }
     one_of(spec, "volumeMode", &["Block", "Filesystem"], path, errors);
 }
 
 fn access_modes(spec: &Value, path: &Path, errors: &mut Errors) {
-    const MODES: [&str; 4] = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
+    const MODES: [&str; 4] = [
+        "ReadOnlyMany",
+        "ReadWriteMany",
+        "ReadWriteOnce",
+        "ReadWriteOncePod",
+    ];
     for mode in items(&spec["accessModes"]) {
         if !mode.as_str().is_some_and(|m| MODES.contains(&m)) {
-            errors.push(FieldError::not_supported(&path.child("accessModes"), mode, &MODES));
+            errors.push(FieldError::not_supported(
+                &path.child("accessModes"),
+                mode,
+                &MODES,
+            ));
         }
     }
 }
@@ -609,7 +800,8 @@ pub(super) fn claim_update(obj: &Value, old: &Value, errors: &mut Errors) {
         }
         spec
     };
-    let bound_name = !unset(&old["spec"], "volumeName") && obj["spec"]["volumeName"] != old["spec"]["volumeName"];
+    let bound_name = !unset(&old["spec"], "volumeName")
+        && obj["spec"]["volumeName"] != old["spec"]["volumeName"];
     if strip(&obj["spec"]) != strip(&old["spec"]) || bound_name {
         errors.push(FieldError::forbidden(
             &Path::new("spec"),
@@ -623,12 +815,25 @@ pub(super) fn volume(spec: &Value, path: &Path, errors: &mut Errors) {
         errors.push(FieldError::required(&path.child("accessModes"), ""));
     }
     access_modes(spec, path, errors);
-    if spec["capacity"].as_object().is_none_or(serde_json::Map::is_empty) {
+    if spec["capacity"]
+        .as_object()
+        .is_none_or(serde_json::Map::is_empty)
+    {
         errors.push(FieldError::required(&path.child("capacity"), ""));
     } else if unset(&spec["capacity"], "storage") || sorted(&spec["capacity"]).len() > 1 {
-        errors.push(FieldError::not_supported(&path.child("capacity"), &spec["capacity"], &["storage"]));
+        errors.push(FieldError::not_supported(
+            &path.child("capacity"),
+            &spec["capacity"],
+            &["storage"],
+        ));
     }
-    one_of(spec, "persistentVolumeReclaimPolicy", &["Delete", "Recycle", "Retain"], path, errors);
+    one_of(
+        spec,
+        "persistentVolumeReclaimPolicy",
+        &["Delete", "Recycle", "Retain"],
+        path,
+        errors,
+    );
     const OTHER: [&str; 9] = [
         "accessModes",
         "capacity",
@@ -656,8 +861,20 @@ pub(super) fn storage_class(obj: &Value, errors: &mut Errors) {
                 .map(|m| FieldError::invalid_str(&Path::new("provisioner"), provisioner, m)),
         );
     }
-    one_of(obj, "reclaimPolicy", &["Delete", "Retain"], &Path::root(), errors);
-    one_of(obj, "volumeBindingMode", &["Immediate", "WaitForFirstConsumer"], &Path::root(), errors);
+    one_of(
+        obj,
+        "reclaimPolicy",
+        &["Delete", "Retain"],
+        &Path::root(),
+        errors,
+    );
+    one_of(
+        obj,
+        "volumeBindingMode",
+        &["Immediate", "WaitForFirstConsumer"],
+        &Path::root(),
+        errors,
+    );
 }
 
 pub(super) fn storage_class_update(obj: &Value, old: &Value, errors: &mut Errors) {
@@ -671,7 +888,11 @@ pub(super) fn storage_class_update(obj: &Value, old: &Value, errors: &mut Errors
         }
     }
     if obj["volumeBindingMode"] != old["volumeBindingMode"] {
-        errors.push(FieldError::invalid(&Path::new("volumeBindingMode"), &obj["volumeBindingMode"], IMMUTABLE));
+        errors.push(FieldError::invalid(
+            &Path::new("volumeBindingMode"),
+            &obj["volumeBindingMode"],
+            IMMUTABLE,
+        ));
     }
 }
 
@@ -679,14 +900,24 @@ pub(super) fn endpoint_slice(obj: &Value, errors: &mut Errors) {
     let kind = text(obj, "addressType");
     match kind {
         "" => errors.push(FieldError::required(&Path::new("addressType"), "")),
-        _ => one_of(obj, "addressType", &["FQDN", "IPv4", "IPv6"], &Path::root(), errors),
+        _ => one_of(
+            obj,
+            "addressType",
+            &["FQDN", "IPv4", "IPv6"],
+            &Path::root(),
+            errors,
+        ),
     }
     for (i, endpoint) in items(&obj["endpoints"]).iter().enumerate() {
         let at = Path::new("endpoints").index(i).child("addresses");
         if items(&endpoint["addresses"]).is_empty() {
             errors.push(FieldError::required(&at, "must contain at least 1 address"));
         }
-        for (j, address) in items(&endpoint["addresses"]).iter().filter_map(Value::as_str).enumerate() {
+        for (j, address) in items(&endpoint["addresses"])
+            .iter()
+            .filter_map(Value::as_str)
+            .enumerate()
+        {
             let found = match kind {
                 "IPv4" if address.parse::<std::net::Ipv4Addr>().is_err() => {
                     vec!["must be an IPv4 address".to_owned()]
@@ -697,7 +928,11 @@ pub(super) fn endpoint_slice(obj: &Value, errors: &mut Errors) {
                 "FQDN" => rules::dns_subdomain(address),
                 _ => Vec::new(),
             };
-            errors.extend(found.into_iter().map(|m| FieldError::invalid_str(&at.index(j), address, m)));
+            errors.extend(
+                found
+                    .into_iter()
+                    .map(|m| FieldError::invalid_str(&at.index(j), address, m)),
+            );
         }
     }
 }
@@ -705,14 +940,22 @@ pub(super) fn endpoint_slice(obj: &Value, errors: &mut Errors) {
 pub(super) fn endpoints(obj: &Value, errors: &mut Errors) {
     for (i, subset) in items(&obj["subsets"]).iter().enumerate() {
         let path = Path::new("subsets").index(i);
-        if items(&subset["addresses"]).is_empty() && items(&subset["notReadyAddresses"]).is_empty() {
-            errors.push(FieldError::required(&path, "must specify `addresses` or `notReadyAddresses`"));
+        if items(&subset["addresses"]).is_empty() && items(&subset["notReadyAddresses"]).is_empty()
+        {
+            errors.push(FieldError::required(
+                &path,
+                "must specify `addresses` or `notReadyAddresses`",
+            ));
         }
         for list in ["addresses", "notReadyAddresses"] {
             for (j, address) in items(&subset[list]).iter().enumerate() {
                 let ip = text(address, "ip");
                 let at = path.child(list).index(j).child("ip");
-                errors.extend(rules::ip(ip).into_iter().map(|m| FieldError::invalid_str(&at, ip, m)));
+                errors.extend(
+                    rules::ip(ip)
+                        .into_iter()
+                        .map(|m| FieldError::invalid_str(&at, ip, m)),
+                );
             }
         }
         let named = items(&subset["ports"]).len() > 1;
@@ -730,7 +973,9 @@ pub(super) fn endpoints(obj: &Value, errors: &mut Errors) {
             }
             let number = port["port"].as_i64().unwrap_or(0);
             errors.extend(
-                rules::port(number).into_iter().map(|m| FieldError::invalid(&at.child("port"), &json!(number), m)),
+                rules::port(number)
+                    .into_iter()
+                    .map(|m| FieldError::invalid(&at.child("port"), &json!(number), m)),
             );
             one_of(port, "protocol", &["SCTP", "TCP", "UDP"], &at, errors);
         }

@@ -25,7 +25,11 @@ const IMMUTABLE: &str = "field is immutable";
 /// A number that may not be negative.
 fn non_negative(object: &Value, key: &str, path: &Path, errors: &mut Errors) {
     if object[key].as_i64().is_some_and(|n| n < 0) {
-        errors.push(FieldError::invalid(&path.child(key), &object[key], value::NOT_NEGATIVE));
+        errors.push(FieldError::invalid(
+            &path.child(key),
+            &object[key],
+            value::NOT_NEGATIVE,
+        ));
     }
 }
 
@@ -33,14 +37,21 @@ fn non_negative(object: &Value, key: &str, path: &Path, errors: &mut Errors) {
 fn one_of(object: &Value, key: &str, known: &[&str], path: &Path, errors: &mut Errors) {
     let value = text(object, key);
     if !value.is_empty() && !known.contains(&value) {
-        errors.push(FieldError::not_supported(&path.child(key), &object[key], known));
+        errors.push(FieldError::not_supported(
+            &path.child(key),
+            &object[key],
+            known,
+        ));
     }
 }
 
 /// Whether objects of the kind live in a namespace.
 pub(crate) fn namespaced(kind: Kind) -> bool {
     match (kind.group(), kind.name()) {
-        ("", name) => !matches!(name, "Namespace" | "Node" | "PersistentVolume" | "ComponentStatus"),
+        ("", name) => !matches!(
+            name,
+            "Namespace" | "Node" | "PersistentVolume" | "ComponentStatus"
+        ),
         ("storage.k8s.io", name) => name == "CSIStorageCapacity",
         ("rbac.authorization.k8s.io", name) => matches!(name, "Role" | "RoleBinding"),
         ("networking.k8s.io", name) => matches!(name, "Ingress" | "NetworkPolicy"),
@@ -49,7 +60,13 @@ pub(crate) fn namespaced(kind: Kind) -> bool {
         ("authentication.k8s.io", name) => name == "TokenRequest",
         (group, _) => matches!(
             group,
-            "apps" | "batch" | "autoscaling" | "policy" | "coordination.k8s.io" | "discovery.k8s.io" | "events.k8s.io"
+            "apps"
+                | "batch"
+                | "autoscaling"
+                | "policy"
+                | "coordination.k8s.io"
+                | "discovery.k8s.io"
+                | "events.k8s.io"
         ),
     }
 }
@@ -58,9 +75,10 @@ pub(crate) fn namespaced(kind: Kind) -> bool {
 fn name_rule(kind: Kind) -> NameRule {
     match (kind.group(), kind.name()) {
         ("", "Namespace" | "Service") => NameRule::Label,
-        ("rbac.authorization.k8s.io", _) | ("policy", _) | ("flowcontrol.apiserver.k8s.io", _) | ("events.k8s.io", _) => {
-            NameRule::PathSegment
-        }
+        ("rbac.authorization.k8s.io", _)
+        | ("policy", _)
+        | ("flowcontrol.apiserver.k8s.io", _)
+        | ("events.k8s.io", _) => NameRule::PathSegment,
         ("", "Event") => NameRule::PathSegment,
         _ => NameRule::Subdomain,
     }
@@ -68,13 +86,24 @@ fn name_rule(kind: Kind) -> NameRule {
 
 /// The common rules for metadata, which come first for most kinds.
 fn metadata(kind: Kind, obj: &Value, errors: &mut Errors) {
-    let kube = !matches!((kind.group(), kind.name()), ("policy", _) | ("", "Event") | ("events.k8s.io", _))
-        && !kind.group().starts_with("apiextensions");
-    errors.extend(meta::validate_metadata(obj, namespaced(kind), name_rule(kind), kube));
+    let kube = !matches!(
+        (kind.group(), kind.name()),
+        ("policy", _) | ("", "Event") | ("events.k8s.io", _)
+    ) && !kind.group().starts_with("apiextensions");
+    errors.extend(meta::validate_metadata(
+        obj,
+        namespaced(kind),
+        name_rule(kind),
+        kube,
+    ));
     if kind.name() == "CronJob" {
         let name = text(&obj["metadata"], "name");
         if name.len() > 52 {
-            errors.push(FieldError::invalid_str(&Path::new("metadata.name"), name, rules::max_len(52)));
+            errors.push(FieldError::invalid_str(
+                &Path::new("metadata.name"),
+                name,
+                rules::max_len(52),
+            ));
         }
     }
 }
@@ -101,7 +130,9 @@ fn body(kind: Kind, obj: &Value, create: bool, errors: &mut Errors) {
         ("", "Secret") => config::secret(obj, errors),
         ("networking.k8s.io", "Ingress") => network::ingress(obj, create, errors),
         ("networking.k8s.io", "NetworkPolicy") => network::policy(spec, &path, errors),
-        ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => config::role(obj, namespaced(kind), errors),
+        ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => {
+            config::role(obj, namespaced(kind), errors)
+        }
         ("rbac.authorization.k8s.io", _) => config::binding(obj, namespaced(kind), errors),
         ("policy", "PodDisruptionBudget") => config::disruption_budget(spec, &path, errors),
         ("autoscaling", "HorizontalPodAutoscaler") => config::autoscaler(spec, &path, errors),
@@ -126,7 +157,11 @@ fn body(kind: Kind, obj: &Value, create: bool, errors: &mut Errors) {
 /// Kinds without rules of their own: values are among the known ones, what is required is there.
 fn structure(def: &Struct, obj: &Value, path: &Path, errors: &mut Errors) {
     for field in &def.fields {
-        if matches!(field.name.as_str(), "metadata" | "status" | "kind" | "apiVersion") && path.as_str().is_empty() {
+        if matches!(
+            field.name.as_str(),
+            "metadata" | "status" | "kind" | "apiVersion"
+        ) && path.as_str().is_empty()
+        {
             continue;
         }
         let (at, value) = (path.child(&field.name), &obj[&field.name]);
@@ -187,7 +222,10 @@ fn nested(t: &TypeRef, value: &Value, path: &Path, errors: &mut Errors) {
 #[must_use]
 pub fn validate_create(kind: Kind, obj: &Value) -> Vec<FieldError> {
     let mut errors = Errors::new();
-    let late_meta = matches!((kind.group(), kind.name()), ("policy", _) | ("", "Event") | ("events.k8s.io", _));
+    let late_meta = matches!(
+        (kind.group(), kind.name()),
+        ("policy", _) | ("", "Event") | ("events.k8s.io", _)
+    );
     if !late_meta {
         metadata(kind, obj, &mut errors);
     }
@@ -204,15 +242,30 @@ pub fn validate_create(kind: Kind, obj: &Value) -> Vec<FieldError> {
 /// Checks an update after [`prepare_update`](super::prepare_update).
 #[must_use]
 pub fn validate_update(kind: Kind, obj: &Value, old: &Value, target: Target) -> Vec<FieldError> {
-    let mut errors = meta::validate_metadata_update(obj, old);
-    // Most kinds check the same once more, which shows in the causes.
-    let again = |errors: &mut Errors| errors.extend(meta::validate_metadata_update(obj, old));
+    // The generic part of an update; kinds repeat it, which shows in the causes.
+    let mut errors = meta::validate_metadata(obj, namespaced(kind), NameRule::PathSegment, false);
+    errors.extend(meta::validate_metadata_update(obj, old));
+    let again = |errors: &mut Errors| {
+        errors.extend(meta::validate_metadata_update(obj, old));
+        meta::kube_finalizers(&obj["metadata"]["finalizers"], errors);
+    };
     if target != Target::Object {
         if !matches!(kind.group(), "policy") {
             again(&mut errors);
         }
-        if (kind.group(), kind.name()) == ("", "Service") {
-            service::status(obj, &mut errors);
+        match (kind.group(), kind.name()) {
+            ("", "Service") => service::status(obj, &mut errors),
+            ("", "Pod") => {
+                let class = &obj["status"]["qosClass"];
+                if *class != old["status"]["qosClass"] {
+                    errors.push(FieldError::invalid(
+                        &Path::new("status.qosClass"),
+                        class,
+                        IMMUTABLE,
+                    ));
+                }
+            }
+            (_, name) => workload::status(name, &obj["status"], &mut errors),
         }
         return errors;
     }
@@ -222,7 +275,12 @@ pub fn validate_update(kind: Kind, obj: &Value, old: &Value, target: Target) -> 
             body(kind, obj, false, &mut errors);
             selector_fixed(obj, old, &mut errors);
         }
-        ("apps", "ReplicaSet" | "DaemonSet" | "StatefulSet") | ("", "ReplicationController") => {
+        ("apps", "ReplicaSet") => {
+            again(&mut errors);
+            body(kind, obj, false, &mut errors);
+            selector_fixed(obj, old, &mut errors);
+        }
+        ("apps", "DaemonSet" | "StatefulSet") | ("", "ReplicationController") => {
             metadata(kind, obj, &mut errors);
             body(kind, obj, false, &mut errors);
             again(&mut errors);
@@ -254,7 +312,11 @@ pub fn validate_update(kind: Kind, obj: &Value, old: &Value, target: Target) -> 
         ("", "Secret") => {
             again(&mut errors);
             if obj["type"] != old["type"] {
-                errors.push(FieldError::invalid(&Path::new("type"), &obj["type"], IMMUTABLE));
+                errors.push(FieldError::invalid(
+                    &Path::new("type"),
+                    &obj["type"],
+                    IMMUTABLE,
+                ));
             }
             config::sealed(obj, old, &["data"], &mut errors);
             metadata(kind, obj, &mut errors);
@@ -263,7 +325,6 @@ pub fn validate_update(kind: Kind, obj: &Value, old: &Value, target: Target) -> 
         ("", "Service") => {
             again(&mut errors);
             service::update(obj, old, &mut errors);
-            metadata(kind, obj, &mut errors);
             body(kind, obj, false, &mut errors);
         }
         ("", "Pod") => {
@@ -292,16 +353,27 @@ pub fn validate_update(kind: Kind, obj: &Value, old: &Value, target: Target) -> 
             metadata(kind, obj, &mut errors);
             body(kind, obj, false, &mut errors);
             if obj["addressType"] != old["addressType"] {
-                errors.push(FieldError::invalid(&Path::new("addressType"), &obj["addressType"], IMMUTABLE));
+                errors.push(FieldError::invalid(
+                    &Path::new("addressType"),
+                    &obj["addressType"],
+                    IMMUTABLE,
+                ));
             }
         }
         ("scheduling.k8s.io", "PriorityClass") => {
             again(&mut errors);
             if obj["value"] != old["value"] {
-                errors.push(FieldError::forbidden(&Path::new("value"), "may not be changed in an update."));
+                errors.push(FieldError::forbidden(
+                    &Path::new("value"),
+                    "may not be changed in an update.",
+                ));
             }
             if obj["preemptionPolicy"] != old["preemptionPolicy"] {
-                errors.push(FieldError::invalid(&Path::new("preemptionPolicy"), &obj["preemptionPolicy"], IMMUTABLE));
+                errors.push(FieldError::invalid(
+                    &Path::new("preemptionPolicy"),
+                    &obj["preemptionPolicy"],
+                    IMMUTABLE,
+                ));
             }
         }
         ("storage.k8s.io", "StorageClass") => {
@@ -332,7 +404,11 @@ pub fn validate_update(kind: Kind, obj: &Value, old: &Value, target: Target) -> 
 
 fn selector_fixed(obj: &Value, old: &Value, errors: &mut Errors) {
     if obj["spec"]["selector"] != old["spec"]["selector"] {
-        errors.push(FieldError::invalid(&Path::new("spec.selector"), &obj["spec"]["selector"], IMMUTABLE));
+        errors.push(FieldError::invalid(
+            &Path::new("spec.selector"),
+            &obj["spec"]["selector"],
+            IMMUTABLE,
+        ));
     }
 }
 
@@ -343,7 +419,8 @@ pub fn warnings(kind: Kind, obj: &Value, old: Option<&Value>) -> Vec<String> {
     let spec = &obj["spec"];
     match (kind.group(), kind.name()) {
         ("", "Pod") => pod_warnings(spec, "spec", &mut out),
-        ("apps", "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet") | ("", "ReplicationController") => {
+        ("apps", "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet")
+        | ("", "ReplicationController") => {
             if old.is_none() && kind.name() != "DaemonSet" {
                 let name = text(&obj["metadata"], "name");
                 let found = rules::dns_label(name);
@@ -378,7 +455,12 @@ pub fn warnings(kind: Kind, obj: &Value, old: Option<&Value>) -> Vec<String> {
             }
         }
         ("networking.k8s.io", "Ingress") => {
-            if old.is_none() && !unset(&obj["metadata"]["annotations"], "kubernetes.io/ingress.class") {
+            if old.is_none()
+                && !unset(
+                    &obj["metadata"]["annotations"],
+                    "kubernetes.io/ingress.class",
+                )
+            {
                 out.push(
                     "annotation \"kubernetes.io/ingress.class\" is deprecated, please use 'spec.ingressClassName' instead"
                         .to_owned(),
@@ -386,12 +468,6 @@ pub fn warnings(kind: Kind, obj: &Value, old: Option<&Value>) -> Vec<String> {
             }
         }
         ("", "Secret") => out.extend(config::tls_warning(obj)),
-        ("policy", "PodDisruptionBudget") => {
-            let selector = &spec["selector"];
-            if unset(selector, "matchLabels") && unset(selector, "matchExpressions") && !selector.is_null() {
-                out.push("an empty spec.selector matches all pods in the namespace".to_owned());
-            }
-        }
         _ => {}
     }
     out
@@ -413,7 +489,14 @@ fn pod_warnings(spec: &Value, path: &str, out: &mut Vec<String>) {
             }
             let ports = items(&container["ports"]);
             for (j, port) in ports.iter().enumerate() {
-                let key = |p: &Value| (p["containerPort"].clone(), p["protocol"].clone(), p["hostPort"].clone(), p["hostIP"].clone());
+                let key = |p: &Value| {
+                    (
+                        p["containerPort"].clone(),
+                        p["protocol"].clone(),
+                        p["hostPort"].clone(),
+                        p["hostIP"].clone(),
+                    )
+                };
                 if let Some(first) = ports.iter().take(j).position(|p| key(p) == key(port)) {
                     out.push(format!(
                         "{path}.{list}[{i}].ports[{j}]: duplicate port definition with {path}.{list}[{i}].ports[{first}]"

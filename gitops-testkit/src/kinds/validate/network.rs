@@ -16,7 +16,10 @@ pub(super) fn ingress(obj: &Value, create: bool, errors: &mut Errors) {
     let path = Path::new("spec");
     let spec = &obj["spec"];
     if create {
-        let (old, new) = (text(&obj["metadata"]["annotations"], CLASS), text(spec, "ingressClassName"));
+        let (old, new) = (
+            text(&obj["metadata"]["annotations"], CLASS),
+            text(spec, "ingressClassName"),
+        );
         if !old.is_empty() && !new.is_empty() && old != new {
             errors.push(FieldError::invalid_str(
                 &Path::new("annotations").child(CLASS),
@@ -33,7 +36,11 @@ pub(super) fn ingress(obj: &Value, create: bool, errors: &mut Errors) {
         ));
     }
     if !unset(spec, "defaultBackend") {
-        backend(&spec["defaultBackend"], &path.child("defaultBackend"), errors);
+        backend(
+            &spec["defaultBackend"],
+            &path.child("defaultBackend"),
+            errors,
+        );
     }
     for (i, rule) in items(&spec["rules"]).iter().enumerate() {
         let at = path.child("rules").index(i);
@@ -52,10 +59,20 @@ pub(super) fn ingress(obj: &Value, create: bool, errors: &mut Errors) {
     }
     for (i, tls) in items(&spec["tls"]).iter().enumerate() {
         let at = path.child("tls").index(i);
-        for (j, name) in items(&tls["hosts"]).iter().filter_map(Value::as_str).enumerate() {
-            let found = if name.contains('*') { rules::wildcard_subdomain(name) } else { rules::dns_subdomain(name) };
+        for (j, name) in items(&tls["hosts"])
+            .iter()
+            .filter_map(Value::as_str)
+            .enumerate()
+        {
+            let found = if name.contains('*') {
+                rules::wildcard_subdomain(name)
+            } else {
+                rules::dns_subdomain(name)
+            };
             errors.extend(
-                found.into_iter().map(|m| FieldError::invalid_str(&at.child("hosts").index(j), name, m)),
+                found
+                    .into_iter()
+                    .map(|m| FieldError::invalid_str(&at.child("hosts").index(j), name, m)),
             );
         }
         let secret = text(tls, "secretName");
@@ -70,7 +87,11 @@ pub(super) fn ingress(obj: &Value, create: bool, errors: &mut Errors) {
     let class = text(spec, "ingressClassName");
     if !class.is_empty() {
         let at = path.child("ingressClassName");
-        errors.extend(rules::dns_subdomain(class).into_iter().map(|m| FieldError::invalid_str(&at, class, m)));
+        errors.extend(
+            rules::dns_subdomain(class)
+                .into_iter()
+                .map(|m| FieldError::invalid_str(&at, class, m)),
+        );
     }
 }
 
@@ -79,20 +100,39 @@ fn host(host: &str, path: &Path, errors: &mut Errors) {
         return;
     }
     if host.parse::<std::net::IpAddr>().is_ok() {
-        errors.push(FieldError::invalid_str(path, host, "must be a DNS name, not an IP address"));
+        errors.push(FieldError::invalid_str(
+            path,
+            host,
+            "must be a DNS name, not an IP address",
+        ));
         return;
     }
-    let found = if host.contains('*') { rules::wildcard_subdomain(host) } else { rules::dns_subdomain(host) };
-    errors.extend(found.into_iter().map(|m| FieldError::invalid_str(path, host, m)));
+    let found = if host.contains('*') {
+        rules::wildcard_subdomain(host)
+    } else {
+        rules::dns_subdomain(host)
+    };
+    errors.extend(
+        found
+            .into_iter()
+            .map(|m| FieldError::invalid_str(path, host, m)),
+    );
 }
 
 fn http_path(entry: &Value, at: &Path, errors: &mut Errors) {
     let path = text(entry, "path");
     match entry["pathType"].as_str() {
-        None => errors.push(FieldError::required(&at.child("pathType"), "pathType must be specified")),
+        None => errors.push(FieldError::required(
+            &at.child("pathType"),
+            "pathType must be specified",
+        )),
         Some("Exact" | "Prefix") => {
             if !path.starts_with('/') {
-                errors.push(FieldError::invalid_str(&at.child("path"), path, "must be an absolute path"));
+                errors.push(FieldError::invalid_str(
+                    &at.child("path"),
+                    path,
+                    "must be an absolute path",
+                ));
             }
             if !path.is_empty() {
                 for bad in ["//", "/./", "/../", "%2f", "%2F"] {
@@ -117,7 +157,11 @@ fn http_path(entry: &Value, at: &Path, errors: &mut Errors) {
         }
         Some("ImplementationSpecific") => {
             if !path.is_empty() && !path.starts_with('/') {
-                errors.push(FieldError::invalid_str(&at.child("path"), path, "must be an absolute path"));
+                errors.push(FieldError::invalid_str(
+                    &at.child("path"),
+                    path,
+                    "must be an absolute path",
+                ));
             }
         }
         Some(other) => errors.push(FieldError::not_supported(
@@ -132,7 +176,11 @@ fn http_path(entry: &Value, at: &Path, errors: &mut Errors) {
 fn backend(backend: &Value, path: &Path, errors: &mut Errors) {
     match (!unset(backend, "resource"), !unset(backend, "service")) {
         (true, true) => {
-            errors.push(FieldError::invalid_str(path, "", "cannot set both resource and service backends"));
+            errors.push(FieldError::invalid_str(
+                path,
+                "",
+                "cannot set both resource and service backends",
+            ));
         }
         (true, false) => {
             for key in ["kind", "name"] {
@@ -149,7 +197,9 @@ fn backend(backend: &Value, path: &Path, errors: &mut Errors) {
                 errors.push(FieldError::required(&at.child("name"), ""));
             } else {
                 errors.extend(
-                    rules::dns_label(name).into_iter().map(|m| FieldError::invalid_str(&at.child("name"), name, m)),
+                    rules::dns_label(name)
+                        .into_iter()
+                        .map(|m| FieldError::invalid_str(&at.child("name"), name, m)),
                 );
             }
             let port = &service["port"];
@@ -160,21 +210,26 @@ fn backend(backend: &Value, path: &Path, errors: &mut Errors) {
                     "",
                     "cannot set both port name & port number",
                 )),
-                (false, true) => errors.extend(
-                    rules::port_name(named)
-                        .into_iter()
-                        .map(|m| FieldError::invalid_str(&at.child("port").child("name"), named, m)),
-                ),
-                (true, false) => errors.extend(
-                    rules::port(number)
-                        .into_iter()
-                        .map(|m| FieldError::invalid(&at.child("port").child("number"), &json!(number), m)),
-                ),
-                (true, true) => errors.push(FieldError::required(path, "port name or number is required")),
+                (false, true) => {
+                    errors.extend(rules::port_name(named).into_iter().map(|m| {
+                        FieldError::invalid_str(&at.child("port").child("name"), named, m)
+                    }))
+                }
+                (true, false) => errors.extend(rules::port(number).into_iter().map(|m| {
+                    FieldError::invalid(&at.child("port").child("number"), &json!(number), m)
+                })),
+                (true, true) => errors.push(FieldError::required(
+                    path,
+                    "port name or number is required",
+                )),
             }
         }
         (false, false) => {
-            errors.push(FieldError::invalid_str(path, "", "resource or service backend is required"));
+            errors.push(FieldError::invalid_str(
+                path,
+                "",
+                "resource or service backend is required",
+            ));
         }
     }
 }
@@ -215,13 +270,20 @@ pub(super) fn policy(spec: &Value, path: &Path, errors: &mut Errors) {
 fn policy_port(port: &Value, path: &Path, errors: &mut Errors) {
     let protocol = text(port, "protocol");
     if !matches!(protocol, "" | "TCP" | "UDP" | "SCTP") {
-        errors.push(FieldError::not_supported(&path.child("protocol"), &json!(protocol), &["TCP", "UDP", "SCTP"]));
+        errors.push(FieldError::not_supported(
+            &path.child("protocol"),
+            &json!(protocol),
+            &["TCP", "UDP", "SCTP"],
+        ));
     }
     let end = port["endPort"].as_i64();
     match &port["port"] {
         Value::Null => {
             if end.is_some() {
-                errors.push(FieldError::required(&path.child("port"), "must be specified when `endPort` is specified"));
+                errors.push(FieldError::required(
+                    &path.child("port"),
+                    "must be specified when `endPort` is specified",
+                ));
             }
         }
         number @ Value::Number(_) => {
@@ -235,7 +297,9 @@ fn policy_port(port: &Value, path: &Path, errors: &mut Errors) {
                     ));
                 }
                 errors.extend(
-                    rules::port(end).into_iter().map(|m| FieldError::invalid(&path.child("endPort"), &json!(end), m)),
+                    rules::port(end)
+                        .into_iter()
+                        .map(|m| FieldError::invalid(&path.child("endPort"), &json!(end), m)),
                 );
             }
         }
@@ -272,12 +336,22 @@ fn policy_peer(peer: &Value, path: &Path, errors: &mut Errors) {
             if outer.is_none() {
                 errors.push(FieldError::invalid_str(&at.child("cidr"), cidr, CIDR));
             }
-            for (i, except) in items(&block["except"]).iter().filter_map(Value::as_str).enumerate() {
+            for (i, except) in items(&block["except"])
+                .iter()
+                .filter_map(Value::as_str)
+                .enumerate()
+            {
                 let at = at.child("except").index(i);
                 match (rules::parse_cidr(except), outer) {
                     (None, _) => errors.push(FieldError::invalid_str(&at, except, CIDR)),
-                    (Some(inner), Some(outer)) if !(inner.1 > outer.1 && rules::cidr_contains(outer, inner.0)) => {
-                        errors.push(FieldError::invalid_str(&at, except, "must be a strict subset of `cidr`"));
+                    (Some(inner), Some(outer))
+                        if !(inner.1 > outer.1 && rules::cidr_contains(outer, inner.0)) =>
+                    {
+                        errors.push(FieldError::invalid_str(
+                            &at,
+                            except,
+                            "must be a strict subset of `cidr`",
+                        ));
                     }
                     _ => {}
                 }
@@ -287,6 +361,9 @@ fn policy_peer(peer: &Value, path: &Path, errors: &mut Errors) {
     if count == 0 {
         errors.push(FieldError::required(path, "must specify a peer"));
     } else if count > 1 && !unset(peer, "ipBlock") {
-        errors.push(FieldError::forbidden(path, "may not specify both ipBlock and another peer"));
+        errors.push(FieldError::forbidden(
+            path,
+            "may not specify both ipBlock and another peer",
+        ));
     }
 }

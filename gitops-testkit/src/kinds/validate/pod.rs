@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use crate::kinds::{
     error::{FieldError, Path},
-    meta, rules,
+    meta,
     quantity::Quantity,
+    rules,
     value::{self, items, sorted, text, unset},
 };
 
@@ -15,8 +16,16 @@ use super::{Errors, non_negative, one_of};
 
 /// A pod template: labels, annotations, spec.
 pub(super) fn template(template: &Value, path: &Path, errors: &mut Errors) {
-    meta::labels(&template["metadata"]["labels"], &path.child("labels"), errors);
-    meta::annotations(&template["metadata"]["annotations"], &path.child("annotations"), errors);
+    meta::labels(
+        &template["metadata"]["labels"],
+        &path.child("labels"),
+        errors,
+    );
+    meta::annotations(
+        &template["metadata"]["annotations"],
+        &path.child("annotations"),
+        errors,
+    );
     spec(&template["spec"], &path.child("spec"), errors);
     if !items(&template["spec"]["ephemeralContainers"]).is_empty() {
         errors.push(FieldError::forbidden(
@@ -32,7 +41,12 @@ pub(super) fn pod_only(spec: &Value, path: &Path, errors: &mut Errors) {
         for (i, volume) in items(&spec["volumes"]).iter().enumerate() {
             for (j, source) in items(&volume["projected"]["sources"]).iter().enumerate() {
                 if !unset(source, "serviceAccountToken") {
-                    let at = path.child("volumes").index(i).child("projected").child("sources").index(j);
+                    let at = path
+                        .child("volumes")
+                        .index(i)
+                        .child("projected")
+                        .child("sources")
+                        .index(j);
                     errors.push(FieldError::forbidden(
                         &at.child("serviceAccountToken"),
                         "must not be specified when serviceAccountName is not set",
@@ -73,7 +87,12 @@ pub(super) fn spec(spec: &Value, path: &Path, errors: &mut Errors) {
                     let host = port["hostPort"].as_i64().unwrap_or(0);
                     if host != 0 && port["hostPort"] != port["containerPort"] {
                         errors.push(FieldError::invalid(
-                            &path.child(list).index(i).child("ports").index(j).child("hostPort"),
+                            &path
+                                .child(list)
+                                .index(i)
+                                .child("ports")
+                                .index(j)
+                                .child("hostPort"),
                             &port["hostPort"],
                             "must match `containerPort` when `hostNetwork` is true",
                         ));
@@ -84,19 +103,45 @@ pub(super) fn spec(spec: &Value, path: &Path, errors: &mut Errors) {
     }
     match text(spec, "restartPolicy") {
         "" => errors.push(FieldError::required(&path.child("restartPolicy"), "")),
-        _ => one_of(spec, "restartPolicy", &["Always", "OnFailure", "Never"], path, errors),
+        _ => one_of(
+            spec,
+            "restartPolicy",
+            &["Always", "OnFailure", "Never"],
+            path,
+            errors,
+        ),
     }
-    one_of(spec, "dnsPolicy", &["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"], path, errors);
+    one_of(
+        spec,
+        "dnsPolicy",
+        &["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"],
+        path,
+        errors,
+    );
     meta::labels(&spec["nodeSelector"], &path.child("nodeSelector"), errors);
-    security(&spec["securityContext"], &path.child("securityContext"), errors);
+    security(
+        &spec["securityContext"],
+        &path.child("securityContext"),
+        errors,
+    );
     for (i, secret) in items(&spec["imagePullSecrets"]).iter().enumerate() {
         if text(secret, "name").is_empty() {
-            errors.push(FieldError::required(&path.child("imagePullSecrets").index(i).child("name"), ""));
+            errors.push(FieldError::required(
+                &path.child("imagePullSecrets").index(i).child("name"),
+                "",
+            ));
         }
     }
-    spread(&spec["topologySpreadConstraints"], &path.child("topologySpreadConstraints"), errors);
+    spread(
+        &spec["topologySpreadConstraints"],
+        &path.child("topologySpreadConstraints"),
+        errors,
+    );
     let named = [
-        ("serviceAccountName", rules::dns_subdomain as fn(&str) -> Vec<String>),
+        (
+            "serviceAccountName",
+            rules::dns_subdomain as fn(&str) -> Vec<String>,
+        ),
         ("nodeName", rules::dns_subdomain),
         ("hostname", rules::dns_label),
         ("subdomain", rules::dns_label),
@@ -115,11 +160,18 @@ pub(super) fn spec(spec: &Value, path: &Path, errors: &mut Errors) {
         }
         let name = text(spec, key);
         if !name.is_empty() {
-            errors.extend(rule(name).into_iter().map(|m| FieldError::invalid_str(&path.child(key), name, m)));
+            errors.extend(
+                rule(name)
+                    .into_iter()
+                    .map(|m| FieldError::invalid_str(&path.child(key), name, m)),
+            );
         }
     }
     tolerations(&spec["tolerations"], &path.child("tolerations"), errors);
-    if let Some(seconds) = spec["terminationGracePeriodSeconds"].as_i64().filter(|s| *s < 0) {
+    if let Some(seconds) = spec["terminationGracePeriodSeconds"]
+        .as_i64()
+        .filter(|s| *s < 0)
+    {
         errors.push(FieldError::invalid(
             &path.child("terminationGracePeriodSeconds"),
             &json!(seconds),
@@ -129,14 +181,25 @@ pub(super) fn spec(spec: &Value, path: &Path, errors: &mut Errors) {
     let class = text(spec, "priorityClassName");
     if !class.is_empty() {
         let at = path.child("priorityClassName");
-        errors.extend(rules::dns_subdomain(class).into_iter().map(|m| FieldError::invalid_str(&at, class, m)));
+        errors.extend(
+            rules::dns_subdomain(class)
+                .into_iter()
+                .map(|m| FieldError::invalid_str(&at, class, m)),
+        );
     }
 }
 
 fn security(context: &Value, path: &Path, errors: &mut Errors) {
     for key in ["runAsUser", "runAsGroup", "fsGroup"] {
-        if let Some(id) = context[key].as_i64().filter(|id| !(0..=i64::from(i32::MAX)).contains(id)) {
-            errors.push(FieldError::invalid(&path.child(key), &json!(id), rules::range(0, i64::from(i32::MAX))));
+        if let Some(id) = context[key]
+            .as_i64()
+            .filter(|id| !(0..=i64::from(i32::MAX)).contains(id))
+        {
+            errors.push(FieldError::invalid(
+                &path.child(key),
+                &json!(id),
+                rules::range(0, i64::from(i32::MAX)),
+            ));
         }
     }
 }
@@ -146,13 +209,20 @@ fn volumes<'a>(volumes: &'a Value, path: &Path, errors: &mut Errors) -> BTreeSet
     for (i, volume) in items(volumes).iter().enumerate() {
         let at = path.index(i);
         let before = errors.len();
-        let sources: Vec<&str> = sorted(volume).into_iter().map(|(k, _)| k).filter(|k| *k != "name").collect();
+        let sources: Vec<&str> = sorted(volume)
+            .into_iter()
+            .map(|(k, _)| k)
+            .filter(|k| *k != "name")
+            .collect();
         match sources.as_slice() {
             [] => errors.push(FieldError::required(&at, "must specify a volume type")),
             [first, rest @ ..] => {
                 volume_source(volume, first, &at.child(first), errors);
                 for extra in rest {
-                    errors.push(FieldError::forbidden(&at.child(extra), "may not specify more than 1 volume type"));
+                    errors.push(FieldError::forbidden(
+                        &at.child(extra),
+                        "may not specify more than 1 volume type",
+                    ));
                 }
             }
         }
@@ -164,7 +234,11 @@ fn volumes<'a>(volumes: &'a Value, path: &Path, errors: &mut Errors) -> BTreeSet
             if found.is_empty() && names.contains(name) {
                 errors.push(FieldError::duplicate(&at.child("name"), &json!(name)));
             }
-            errors.extend(found.into_iter().map(|m| FieldError::invalid_str(&at.child("name"), name, m)));
+            errors.extend(
+                found
+                    .into_iter()
+                    .map(|m| FieldError::invalid_str(&at.child("name"), name, m)),
+            );
         }
         if errors.len() == before {
             names.insert(name);
@@ -190,7 +264,10 @@ fn volume_source(volume: &Value, kind: &str, path: &Path, errors: &mut Errors) {
             errors.push(FieldError::required(&path.child(key), ""));
         }
     }
-    if let Some(mode) = source["defaultMode"].as_i64().filter(|m| !(0..=0o777).contains(m)) {
+    if let Some(mode) = source["defaultMode"]
+        .as_i64()
+        .filter(|m| !(0..=0o777).contains(m))
+    {
         errors.push(FieldError::invalid(
             &path.child("defaultMode"),
             &json!(mode),
@@ -198,7 +275,11 @@ fn volume_source(volume: &Value, kind: &str, path: &Path, errors: &mut Errors) {
         ));
     }
     if kind == "hostPath" && text(source, "path").split('/').any(|p| p == "..") {
-        errors.push(FieldError::invalid_str(&path.child("path"), text(source, "path"), "must not contain '..'"));
+        errors.push(FieldError::invalid_str(
+            &path.child("path"),
+            text(source, "path"),
+            "must not contain '..'",
+        ));
     }
     if matches!(kind, "secret" | "configMap") {
         for (i, item) in items(&source["items"]).iter().enumerate() {
@@ -212,7 +293,13 @@ fn volume_source(volume: &Value, kind: &str, path: &Path, errors: &mut Errors) {
     }
 }
 
-fn containers(spec: &Value, list: &str, volumes: &BTreeSet<&str>, path: &Path, errors: &mut Errors) {
+fn containers(
+    spec: &Value,
+    list: &str,
+    volumes: &BTreeSet<&str>,
+    path: &Path,
+    errors: &mut Errors,
+) {
     let all = items(&spec[list]);
     let init = list == "initContainers";
     let path = path.child(list);
@@ -223,7 +310,10 @@ fn containers(spec: &Value, list: &str, volumes: &BTreeSet<&str>, path: &Path, e
         return;
     }
     let mut names: BTreeSet<&str> = if init {
-        items(&spec["containers"]).iter().map(|c| text(c, "name")).collect()
+        items(&spec["containers"])
+            .iter()
+            .map(|c| text(c, "name"))
+            .collect()
     } else {
         BTreeSet::new()
     };
@@ -241,7 +331,12 @@ fn containers(spec: &Value, list: &str, volumes: &BTreeSet<&str>, path: &Path, e
                 self::probe(&container[probe], probe, &at.child(probe), errors);
             }
         } else {
-            for key in ["lifecycle", "livenessProbe", "readinessProbe", "startupProbe"] {
+            for key in [
+                "lifecycle",
+                "livenessProbe",
+                "readinessProbe",
+                "startupProbe",
+            ] {
                 if !unset(container, key) {
                     errors.push(FieldError::forbidden(
                         &at.child(key),
@@ -262,9 +357,17 @@ fn host_ports(containers: &[Value], path: &Path, errors: &mut Errors) {
         for (j, port) in items(&container["ports"]).iter().enumerate() {
             let number = port["hostPort"].as_i64().unwrap_or(0);
             if number != 0 {
-                let key = format!("{}/{}/{number}", text(port, "protocol"), text(port, "hostIP"));
+                let key = format!(
+                    "{}/{}/{number}",
+                    text(port, "protocol"),
+                    text(port, "hostIP")
+                );
                 if !used.insert(key.clone()) {
-                    let shown = format!("{}/{}/{number}", text(port, "protocol"), text(port, "hostIP"));
+                    let shown = format!(
+                        "{}/{}/{number}",
+                        text(port, "protocol"),
+                        text(port, "hostIP")
+                    );
                     let at = path.index(i).child("ports").index(j).child("hostPort");
                     errors.push(FieldError::duplicate(&at, &json!(shown)));
                 }
@@ -279,13 +382,21 @@ fn container(container: &Value, volumes: &BTreeSet<&str>, path: &Path, errors: &
         errors.push(FieldError::required(&path.child("name"), ""));
     } else {
         errors.extend(
-            rules::dns_label(name).into_iter().map(|m| FieldError::invalid_str(&path.child("name"), name, m)),
+            rules::dns_label(name)
+                .into_iter()
+                .map(|m| FieldError::invalid_str(&path.child("name"), name, m)),
         );
     }
     if text(container, "image").is_empty() {
         errors.push(FieldError::required(&path.child("image"), ""));
     }
-    one_of(container, "terminationMessagePolicy", &["File", "FallbackToLogsOnError"], path, errors);
+    one_of(
+        container,
+        "terminationMessagePolicy",
+        &["File", "FallbackToLogsOnError"],
+        path,
+        errors,
+    );
     ports(&container["ports"], &path.child("ports"), errors);
     environment(container, path, errors);
     let mut paths = BTreeSet::new();
@@ -303,22 +414,44 @@ fn container(container: &Value, volumes: &BTreeSet<&str>, path: &Path, errors: &
             errors.push(FieldError::required(&at.child("mountPath"), ""));
         }
         if !paths.insert(target) {
-            errors.push(FieldError::invalid_str(&at.child("mountPath"), target, "must be unique"));
+            errors.push(FieldError::invalid_str(
+                &at.child("mountPath"),
+                target,
+                "must be unique",
+            ));
         }
         let sub = text(mount, "subPath");
         if sub.starts_with('/') {
-            errors.push(FieldError::invalid_str(&at.child("subPath"), sub, "must be a relative path"));
+            errors.push(FieldError::invalid_str(
+                &at.child("subPath"),
+                sub,
+                "must be a relative path",
+            ));
         }
         if sub.split('/').any(|p| p == "..") {
-            errors.push(FieldError::invalid_str(&at.child("subPath"), sub, "must not contain '..'"));
+            errors.push(FieldError::invalid_str(
+                &at.child("subPath"),
+                sub,
+                "must not contain '..'",
+            ));
         }
     }
     match text(container, "imagePullPolicy") {
         "" => errors.push(FieldError::required(&path.child("imagePullPolicy"), "")),
-        _ => one_of(container, "imagePullPolicy", &["Always", "IfNotPresent", "Never"], path, errors),
+        _ => one_of(
+            container,
+            "imagePullPolicy",
+            &["Always", "IfNotPresent", "Never"],
+            path,
+            errors,
+        ),
     }
     resources(&container["resources"], &path.child("resources"), errors);
-    security(&container["securityContext"], &path.child("securityContext"), errors);
+    security(
+        &container["securityContext"],
+        &path.child("securityContext"),
+        errors,
+    );
     let context = &container["securityContext"];
     if context["privileged"] == true && context["allowPrivilegeEscalation"] == false {
         errors.push(FieldError::invalid_raw(
@@ -339,19 +472,31 @@ fn ports(ports: &Value, path: &Path, errors: &mut Errors) {
             if found.is_empty() && !names.insert(name) {
                 errors.push(FieldError::duplicate(&at.child("name"), &json!(name)));
             }
-            errors.extend(found.into_iter().map(|m| FieldError::invalid_str(&at.child("name"), name, m)));
+            errors.extend(
+                found
+                    .into_iter()
+                    .map(|m| FieldError::invalid_str(&at.child("name"), name, m)),
+            );
         }
         let number = port["containerPort"].as_i64().unwrap_or(0);
         if number == 0 {
             errors.push(FieldError::required(&at.child("containerPort"), ""));
         } else {
             let at = at.child("containerPort");
-            errors.extend(rules::port(number).into_iter().map(|m| FieldError::invalid(&at, &json!(number), m)));
+            errors.extend(
+                rules::port(number)
+                    .into_iter()
+                    .map(|m| FieldError::invalid(&at, &json!(number), m)),
+            );
         }
         let host = port["hostPort"].as_i64().unwrap_or(0);
         if host != 0 {
             let at = at.child("hostPort");
-            errors.extend(rules::port(host).into_iter().map(|m| FieldError::invalid(&at, &json!(host), m)));
+            errors.extend(
+                rules::port(host)
+                    .into_iter()
+                    .map(|m| FieldError::invalid(&at, &json!(host), m)),
+            );
         }
         one_of(port, "protocol", &["SCTP", "TCP", "UDP"], &at, errors);
     }
@@ -365,7 +510,9 @@ fn environment(container: &Value, path: &Path, errors: &mut Errors) {
             errors.push(FieldError::required(&at.child("name"), ""));
         } else {
             errors.extend(
-                rules::env_name(name).into_iter().map(|m| FieldError::invalid_str(&at.child("name"), name, m)),
+                rules::env_name(name)
+                    .into_iter()
+                    .map(|m| FieldError::invalid_str(&at.child("name"), name, m)),
             );
         }
         if unset(variable, "valueFrom") {
@@ -400,7 +547,10 @@ fn environment(container: &Value, path: &Path, errors: &mut Errors) {
         if !unset(from, "resourceFieldRef") {
             sources += 1;
             if text(&from["resourceFieldRef"], "resource").is_empty() {
-                errors.push(FieldError::required(&at.child("resourceFieldRef").child("resource"), ""));
+                errors.push(FieldError::required(
+                    &at.child("resourceFieldRef").child("resource"),
+                    "",
+                ));
             }
         }
         for key in ["configMapKeyRef", "secretKeyRef"] {
@@ -419,9 +569,17 @@ fn environment(container: &Value, path: &Path, errors: &mut Errors) {
                 "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`",
             ));
         } else if !text(variable, "value").is_empty() {
-            errors.push(FieldError::invalid_str(&at, "", "may not be specified when `value` is not empty"));
+            errors.push(FieldError::invalid_str(
+                &at,
+                "",
+                "may not be specified when `value` is not empty",
+            ));
         } else if sources > 1 {
-            errors.push(FieldError::invalid_str(&at, "", "may not have more than one field specified at a time"));
+            errors.push(FieldError::invalid_str(
+                &at,
+                "",
+                "may not have more than one field specified at a time",
+            ));
         }
     }
     for (i, source) in items(&container["envFrom"]).iter().enumerate() {
@@ -436,9 +594,17 @@ fn environment(container: &Value, path: &Path, errors: &mut Errors) {
             }
         }
         if sources == 0 {
-            errors.push(FieldError::invalid_str(&at, "", "must specify one of: `configMapRef` or `secretRef`"));
+            errors.push(FieldError::invalid_str(
+                &at,
+                "",
+                "must specify one of: `configMapRef` or `secretRef`",
+            ));
         } else if sources > 1 {
-            errors.push(FieldError::invalid_str(&at, "", "may not have more than one field specified at a time"));
+            errors.push(FieldError::invalid_str(
+                &at,
+                "",
+                "may not have more than one field specified at a time",
+            ));
         }
     }
 }
@@ -455,7 +621,8 @@ fn known_field(field: &str) -> bool {
             | "status.hostIPs"
             | "status.podIP"
             | "status.podIPs"
-    ) || (field.ends_with("']") && (field.starts_with("metadata.labels['") || field.starts_with("metadata.annotations['")))
+    ) || (field.ends_with("']")
+        && (field.starts_with("metadata.labels['") || field.starts_with("metadata.annotations['")))
 }
 
 fn key_reference(reference: &Value, path: &Path, errors: &mut Errors) {
@@ -467,7 +634,9 @@ fn key_reference(reference: &Value, path: &Path, errors: &mut Errors) {
         errors.push(FieldError::required(&path.child("key"), ""));
     } else {
         errors.extend(
-            rules::config_key(key).into_iter().map(|m| FieldError::invalid_str(&path.child("key"), key, m)),
+            rules::config_key(key)
+                .into_iter()
+                .map(|m| FieldError::invalid_str(&path.child("key"), key, m)),
         );
     }
 }
@@ -478,12 +647,23 @@ fn resources(resources: &Value, path: &Path, errors: &mut Errors) {
     for list in ["limits", "requests"] {
         for (name, quantity) in sorted(&resources[list]) {
             let at = path.child(list).key(name);
-            let known = matches!(name, "cpu" | "memory" | "ephemeral-storage") || name.starts_with("hugepages-");
-            errors.extend(rules::qualified_name(name).into_iter().map(|m| FieldError::invalid_str(&at, name, m)));
+            let known = matches!(name, "cpu" | "memory" | "ephemeral-storage")
+                || name.starts_with("hugepages-");
+            errors.extend(
+                rules::qualified_name(name)
+                    .into_iter()
+                    .map(|m| FieldError::invalid_str(&at, name, m)),
+            );
             if !name.contains('/') && !known {
-                errors.push(FieldError::invalid_str(&at, name, "must be a standard resource for containers"));
+                errors.push(FieldError::invalid_str(
+                    &at,
+                    name,
+                    "must be a standard resource for containers",
+                ));
             }
-            let Some(amount) = read(quantity) else { continue };
+            let Some(amount) = read(quantity) else {
+                continue;
+            };
             if amount.is_negative() {
                 errors.push(FieldError::invalid(&at, quantity, value::NOT_NEGATIVE));
             }
@@ -502,7 +682,11 @@ fn resources(resources: &Value, path: &Path, errors: &mut Errors) {
                     } else {
                         continue;
                     };
-                    errors.push(FieldError::invalid(&path.child("requests"), quantity, detail));
+                    errors.push(FieldError::invalid(
+                        &path.child("requests"),
+                        quantity,
+                        detail,
+                    ));
                 }
             }
         }
@@ -525,7 +709,10 @@ fn handler(handler: &Value, path: &Path, errors: &mut Errors) {
         }
         let at = path.child(kind);
         if count > 0 {
-            errors.push(FieldError::forbidden(&at, "may not specify more than 1 handler type"));
+            errors.push(FieldError::forbidden(
+                &at,
+                "may not specify more than 1 handler type",
+            ));
             continue;
         }
         count += 1;
@@ -544,11 +731,13 @@ fn handler(handler: &Value, path: &Path, errors: &mut Errors) {
                 one_of(action, "scheme", &["HTTP", "HTTPS"], &at, errors);
                 for (i, header) in items(&action["httpHeaders"]).iter().enumerate() {
                     let name = text(header, "name");
-                    errors.extend(
-                        rules::header_name(name)
-                            .into_iter()
-                            .map(|m| FieldError::invalid_str(&at.child("httpHeaders").index(i).child("name"), name, m)),
-                    );
+                    errors.extend(rules::header_name(name).into_iter().map(|m| {
+                        FieldError::invalid_str(
+                            &at.child("httpHeaders").index(i).child("name"),
+                            name,
+                            m,
+                        )
+                    }));
                 }
             }
             "tcpSocket" | "grpc" => port_or_name(&action["port"], &at.child("port"), errors),
@@ -566,7 +755,11 @@ pub(super) fn port_or_name(port: &Value, path: &Path, errors: &mut Errors) {
         Value::String(name) => rules::port_name(name),
         other => rules::port(other.as_i64().unwrap_or(0)),
     };
-    errors.extend(found.into_iter().map(|m| FieldError::invalid(path, port, m)));
+    errors.extend(
+        found
+            .into_iter()
+            .map(|m| FieldError::invalid(path, port, m)),
+    );
 }
 
 fn probe(probe: &Value, name: &str, path: &Path, errors: &mut Errors) {
@@ -574,13 +767,23 @@ fn probe(probe: &Value, name: &str, path: &Path, errors: &mut Errors) {
         return;
     }
     handler(probe, path, errors);
-    for key in ["initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"] {
+    for key in [
+        "initialDelaySeconds",
+        "timeoutSeconds",
+        "periodSeconds",
+        "successThreshold",
+        "failureThreshold",
+    ] {
         non_negative(probe, key, path, errors);
     }
     if name != "readinessProbe" {
         let success = &probe["successThreshold"];
         if !success.is_null() && *success != 1 {
-            errors.push(FieldError::invalid(&path.child("successThreshold"), success, "must be 1"));
+            errors.push(FieldError::invalid(
+                &path.child("successThreshold"),
+                success,
+                "must be 1",
+            ));
         }
     } else if !unset(probe, "terminationGracePeriodSeconds") {
         errors.push(FieldError::invalid(
@@ -602,10 +805,23 @@ fn spread(constraints: &Value, path: &Path, errors: &mut Errors) {
             ));
         }
         if text(constraint, "topologyKey").is_empty() {
-            errors.push(FieldError::required(&at.child("topologyKey"), "can not be empty"));
+            errors.push(FieldError::required(
+                &at.child("topologyKey"),
+                "can not be empty",
+            ));
         }
-        one_of(constraint, "whenUnsatisfiable", &["DoNotSchedule", "ScheduleAnyway"], &at, errors);
-        meta::label_selector(&constraint["labelSelector"], &at.child("labelSelector"), errors);
+        one_of(
+            constraint,
+            "whenUnsatisfiable",
+            &["DoNotSchedule", "ScheduleAnyway"],
+            &at,
+            errors,
+        );
+        meta::label_selector(
+            &constraint["labelSelector"],
+            &at.child("labelSelector"),
+            errors,
+        );
     }
 }
 
@@ -615,7 +831,9 @@ fn tolerations(tolerations: &Value, path: &Path, errors: &mut Errors) {
         let (key, operator) = (text(toleration, "key"), text(toleration, "operator"));
         if !key.is_empty() {
             errors.extend(
-                rules::qualified_name(key).into_iter().map(|m| FieldError::invalid_str(&at.child("key"), key, m)),
+                rules::qualified_name(key)
+                    .into_iter()
+                    .map(|m| FieldError::invalid_str(&at.child("key"), key, m)),
             );
         }
         if key.is_empty() && operator != "Exists" {
@@ -635,7 +853,9 @@ fn tolerations(tolerations: &Value, path: &Path, errors: &mut Errors) {
         let value = text(toleration, "value");
         match operator {
             "" | "Equal" => errors.extend(
-                rules::label_value(value).into_iter().map(|m| FieldError::invalid_str(&at.child("operator"), value, m)),
+                rules::label_value(value)
+                    .into_iter()
+                    .map(|m| FieldError::invalid_str(&at.child("operator"), value, m)),
             ),
             "Exists" => {
                 if !value.is_empty() {
@@ -647,7 +867,11 @@ fn tolerations(tolerations: &Value, path: &Path, errors: &mut Errors) {
                 }
             }
             other => {
-                errors.push(FieldError::not_supported(&at.child("operator"), &json!(other), &["Equal", "Exists"]));
+                errors.push(FieldError::not_supported(
+                    &at.child("operator"),
+                    &json!(other),
+                    &["Equal", "Exists"],
+                ));
             }
         }
         let effect = text(toleration, "effect");
@@ -667,11 +891,17 @@ pub(super) fn update(obj: &Value, old: &Value, errors: &mut Errors) {
     let (new, old) = (&obj["spec"], &old["spec"]);
     for list in ["containers", "initContainers"] {
         if items(&new[list]).len() != items(&old[list]).len() {
-            errors.push(FieldError::forbidden(&path.child(list), "pod updates may not add or remove containers"));
+            errors.push(FieldError::forbidden(
+                &path.child(list),
+                "pod updates may not add or remove containers",
+            ));
             return;
         }
     }
-    let (deadline, before) = (new["activeDeadlineSeconds"].as_i64(), old["activeDeadlineSeconds"].as_i64());
+    let (deadline, before) = (
+        new["activeDeadlineSeconds"].as_i64(),
+        old["activeDeadlineSeconds"].as_i64(),
+    );
     match (deadline, before) {
         (Some(now), Some(was)) if now > was => {
             errors.push(FieldError::invalid(
@@ -691,7 +921,10 @@ pub(super) fn update(obj: &Value, old: &Value, errors: &mut Errors) {
         _ => {}
     }
     let (after, earlier) = (items(&new["tolerations"]), items(&old["tolerations"]));
-    if !earlier.iter().all(|t| after.iter().any(|n| same_toleration(n, t))) {
+    if !earlier
+        .iter()
+        .all(|t| after.iter().any(|n| same_toleration(n, t)))
+    {
         errors.push(FieldError::forbidden(
             &path.child("tolerations"),
             "existing toleration can not be modified except its tolerationSeconds",
@@ -706,7 +939,9 @@ pub(super) fn update(obj: &Value, old: &Value, errors: &mut Errors) {
 }
 
 fn same_toleration(a: &Value, b: &Value) -> bool {
-    ["key", "operator", "value", "effect"].iter().all(|k| text(a, k) == text(b, k))
+    ["key", "operator", "value", "effect"]
+        .iter()
+        .all(|k| text(a, k) == text(b, k))
 }
 
 /// The spec without what may change.

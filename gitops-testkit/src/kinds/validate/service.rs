@@ -18,7 +18,9 @@ pub(super) fn service(obj: &Value, errors: &mut Errors) {
     let path = Path::new("spec");
     let spec = &obj["spec"];
     let kind = text(spec, "type");
-    let headless = items(&spec["clusterIPs"]).first().is_some_and(|ip| ip == "None");
+    let headless = items(&spec["clusterIPs"])
+        .first()
+        .is_some_and(|ip| ip == "None");
     let ports = items(&spec["ports"]);
     if ports.is_empty() && !headless && kind != "ExternalName" {
         errors.push(FieldError::required(&path.child("ports"), ""));
@@ -45,7 +47,10 @@ pub(super) fn service(obj: &Value, errors: &mut Errors) {
         "ExternalName" => {
             for key in ["clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
                 if !unset(spec, key) {
-                    errors.push(FieldError::forbidden(&path.child(key), "may not be set for ExternalName services"));
+                    errors.push(FieldError::forbidden(
+                        &path.child(key),
+                        "may not be set for ExternalName services",
+                    ));
                 }
             }
             let name = text(spec, "externalName");
@@ -54,42 +59,77 @@ pub(super) fn service(obj: &Value, errors: &mut Errors) {
             if name.is_empty() {
                 errors.push(FieldError::required(&at, ""));
             } else {
-                errors.extend(rules::dns_subdomain(name).into_iter().map(|m| FieldError::invalid_str(&at, name, m)));
+                errors.extend(
+                    rules::dns_subdomain(name)
+                        .into_iter()
+                        .map(|m| FieldError::invalid_str(&at, name, m)),
+                );
             }
         }
         _ => {}
     }
     let mut names = BTreeSet::new();
     for (i, port) in ports.iter().enumerate() {
-        self::port(port, ports.len() > 1, &mut names, &path.child("ports").index(i), errors);
+        self::port(
+            port,
+            ports.len() > 1,
+            &mut names,
+            &path.child("ports").index(i),
+            errors,
+        );
     }
     meta::labels(&spec["selector"], &path.child("selector"), errors);
     match text(spec, "sessionAffinity") {
         "" => errors.push(FieldError::required(&path.child("sessionAffinity"), "")),
-        _ => one_of(spec, "sessionAffinity", &["ClientIP", "None"], &path, errors),
+        _ => one_of(
+            spec,
+            "sessionAffinity",
+            &["ClientIP", "None"],
+            &path,
+            errors,
+        ),
     }
     if text(spec, "sessionAffinity") == "ClientIP" {
-        let seconds = spec["sessionAffinityConfig"]["clientIP"]["timeoutSeconds"].as_i64().unwrap_or(0);
+        let seconds = spec["sessionAffinityConfig"]["clientIP"]["timeoutSeconds"]
+            .as_i64()
+            .unwrap_or(0);
         if !(1..=86400).contains(&seconds) {
             errors.push(FieldError::invalid(
-                &path.child("sessionAffinityConfig").child("clientIP").child("timeoutSeconds"),
+                &path
+                    .child("sessionAffinityConfig")
+                    .child("clientIP")
+                    .child("timeoutSeconds"),
                 &json!(seconds),
                 "must be greater than 0 and less than 86400",
             ));
         }
     }
     cluster_ips(spec, headless, &path, errors);
-    for (i, ip) in items(&spec["externalIPs"]).iter().filter_map(Value::as_str).enumerate() {
+    for (i, ip) in items(&spec["externalIPs"])
+        .iter()
+        .filter_map(Value::as_str)
+        .enumerate()
+    {
         let at = path.child("externalIPs").index(i);
         let found = rules::ip(ip);
         if found.is_empty() {
             special(ip, &at, errors);
         }
-        errors.extend(found.into_iter().map(|m| FieldError::invalid_str(&at, ip, m)));
+        errors.extend(
+            found
+                .into_iter()
+                .map(|m| FieldError::invalid_str(&at, ip, m)),
+        );
     }
     match kind {
         "" => errors.push(FieldError::required(&path.child("type"), "")),
-        _ => one_of(spec, "type", &["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"], &path, errors),
+        _ => one_of(
+            spec,
+            "type",
+            &["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"],
+            &path,
+            errors,
+        ),
     }
     if kind == "ClusterIP" {
         for (i, port) in ports.iter().enumerate() {
@@ -121,7 +161,11 @@ pub(super) fn service(obj: &Value, errors: &mut Errors) {
             ));
         }
     }
-    for (i, range) in items(&spec["loadBalancerSourceRanges"]).iter().filter_map(Value::as_str).enumerate() {
+    for (i, range) in items(&spec["loadBalancerSourceRanges"])
+        .iter()
+        .filter_map(Value::as_str)
+        .enumerate()
+    {
         if kind != "LoadBalancer" {
             errors.push(FieldError::forbidden(
                 &path.child("loadBalancerSourceRanges"),
@@ -162,7 +206,13 @@ pub(super) fn service(obj: &Value, errors: &mut Errors) {
     } else if policy.is_empty() {
         errors.push(FieldError::required(&at, ""));
     } else {
-        one_of(spec, "externalTrafficPolicy", &["Cluster", "Local"], &path, errors);
+        one_of(
+            spec,
+            "externalTrafficPolicy",
+            &["Cluster", "Local"],
+            &path,
+            errors,
+        );
     }
     let health = spec["healthCheckNodePort"].as_i64().unwrap_or(0);
     if health != 0 && !needs_health_port(spec) {
@@ -173,11 +223,23 @@ pub(super) fn service(obj: &Value, errors: &mut Errors) {
         ));
     }
     if !text(spec, "internalTrafficPolicy").is_empty() {
-        one_of(spec, "internalTrafficPolicy", &["Cluster", "Local"], &path, errors);
+        one_of(
+            spec,
+            "internalTrafficPolicy",
+            &["Cluster", "Local"],
+            &path,
+            errors,
+        );
     }
 }
 
-fn port<'a>(port: &'a Value, named: bool, names: &mut BTreeSet<&'a str>, path: &Path, errors: &mut Errors) {
+fn port<'a>(
+    port: &'a Value,
+    named: bool,
+    names: &mut BTreeSet<&'a str>,
+    path: &Path,
+    errors: &mut Errors,
+) {
     let name = text(port, "name");
     let at = path.child("name");
     if name.is_empty() {
@@ -185,14 +247,20 @@ fn port<'a>(port: &'a Value, named: bool, names: &mut BTreeSet<&'a str>, path: &
             errors.push(FieldError::required(&at, ""));
         }
     } else {
-        errors.extend(rules::dns_label(name).into_iter().map(|m| FieldError::invalid_str(&at, name, m)));
+        errors.extend(
+            rules::dns_label(name)
+                .into_iter()
+                .map(|m| FieldError::invalid_str(&at, name, m)),
+        );
         if !names.insert(name) {
             errors.push(FieldError::duplicate(&at, &json!(name)));
         }
     }
     let number = port["port"].as_i64().unwrap_or(0);
     errors.extend(
-        rules::port(number).into_iter().map(|m| FieldError::invalid(&path.child("port"), &json!(number), m)),
+        rules::port(number)
+            .into_iter()
+            .map(|m| FieldError::invalid(&path.child("port"), &json!(number), m)),
     );
     match text(port, "protocol") {
         "" => errors.push(FieldError::required(&path.child("protocol"), "")),
@@ -202,7 +270,11 @@ fn port<'a>(port: &'a Value, named: bool, names: &mut BTreeSet<&'a str>, path: &
     let protocol = text(port, "appProtocol");
     if !protocol.is_empty() {
         let at = path.child("appProtocol");
-        errors.extend(rules::qualified_name(protocol).into_iter().map(|m| FieldError::invalid_str(&at, protocol, m)));
+        errors.extend(
+            rules::qualified_name(protocol)
+                .into_iter()
+                .map(|m| FieldError::invalid_str(&at, protocol, m)),
+        );
     }
 }
 
@@ -222,11 +294,21 @@ fn cluster_ips(spec: &Value, headless: bool, path: &Path, errors: &mut Errors) {
     let families = items(&spec["ipFamilies"]);
     for (i, family) in families.iter().enumerate() {
         if family != "IPv4" && family != "IPv6" {
-            errors.push(FieldError::not_supported(&path.child("ipFamilies").index(i), family, &["IPv4", "IPv6"]));
+            errors.push(FieldError::not_supported(
+                &path.child("ipFamilies").index(i),
+                family,
+                &["IPv4", "IPv6"],
+            ));
         }
     }
     if !text(spec, "ipFamilyPolicy").is_empty() {
-        one_of(spec, "ipFamilyPolicy", &["SingleStack", "PreferDualStack", "RequireDualStack"], path, errors);
+        one_of(
+            spec,
+            "ipFamilyPolicy",
+            &["SingleStack", "PreferDualStack", "RequireDualStack"],
+            path,
+            errors,
+        );
     }
     for (i, ip) in ips.iter().filter_map(Value::as_str).enumerate() {
         let at = path.child("clusterIPs").index(i);
@@ -241,12 +323,18 @@ fn cluster_ips(spec: &Value, headless: bool, path: &Path, errors: &mut Errors) {
             continue;
         }
         // A value in the store may be a placeholder of a replay; what the server chose is not checked again.
-        errors.extend(rules::ip(ip).into_iter().map(|m| FieldError::invalid_str(&at, ip, m)));
+        errors.extend(
+            rules::ip(ip)
+                .into_iter()
+                .map(|m| FieldError::invalid_str(&at, ip, m)),
+        );
     }
 }
 
 fn special(ip: &str, path: &Path, errors: &mut Errors) {
-    let Ok(address) = ip.parse::<std::net::IpAddr>() else { return };
+    let Ok(address) = ip.parse::<std::net::IpAddr>() else {
+        return;
+    };
     let mut push = |why: &str| errors.push(FieldError::invalid_str(path, ip, why));
     if address.is_unspecified() {
         push("may not be unspecified (0.0.0.0 or ::)");
@@ -256,7 +344,10 @@ fn special(ip: &str, path: &Path, errors: &mut Errors) {
     }
     let (link_local, link_multicast) = match address {
         std::net::IpAddr::V4(v4) => (v4.is_link_local(), v4.octets().starts_with(&[224, 0, 0])),
-        std::net::IpAddr::V6(v6) => (v6.segments()[0] & 0xffc0 == 0xfe80, v6.segments()[0] & 0xff0f == 0xff02),
+        std::net::IpAddr::V6(v6) => (
+            v6.segments()[0] & 0xffc0 == 0xfe80,
+            v6.segments()[0] & 0xff0f == 0xff02,
+        ),
     };
     if link_local {
         push("may not be in the link-local range (169.254.0.0/16, fe80::/10)");
@@ -270,7 +361,8 @@ fn special(ip: &str, path: &Path, errors: &mut Errors) {
 pub(super) fn update(obj: &Value, old: &Value, errors: &mut Errors) {
     let path = Path::new("spec");
     let (new, old) = (&obj["spec"], &old["spec"]);
-    if text(new, "type") == "ExternalName" || text(old, "type") == "ExternalName" {
+    let has_ips = |s: &Value| matches!(text(s, "type"), "ClusterIP" | "NodePort" | "LoadBalancer");
+    if !has_ips(new) || !has_ips(old) {
         return;
     }
     if let Some(first) = items(&old["clusterIPs"]).first() {
@@ -288,7 +380,10 @@ pub(super) fn update(obj: &Value, old: &Value, errors: &mut Errors) {
             _ => {}
         }
     }
-    if let (Some(was), Some(now)) = (items(&old["ipFamilies"]).first(), items(&new["ipFamilies"]).first()) {
+    if let (Some(was), Some(now)) = (
+        items(&old["ipFamilies"]).first(),
+        items(&new["ipFamilies"]).first(),
+    ) {
         if was != now {
             errors.push(FieldError::invalid(
                 &path.child("ipFamilies").index(0),
@@ -303,22 +398,35 @@ pub(super) fn status(obj: &Value, errors: &mut Errors) {
     let ingress = items(&obj["status"]["loadBalancer"]["ingress"]);
     let path = Path::new("status.loadBalancer.ingress");
     if !ingress.is_empty() && text(&obj["spec"], "type") != "LoadBalancer" {
-        errors.push(FieldError::forbidden(&path, "may only be used when `spec.type` is 'LoadBalancer'"));
+        errors.push(FieldError::forbidden(
+            &path,
+            "may only be used when `spec.type` is 'LoadBalancer'",
+        ));
         return;
     }
     for (i, entry) in ingress.iter().enumerate() {
         let ip = text(entry, "ip");
         if !ip.is_empty() {
             errors.extend(
-                rules::ip(ip).into_iter().map(|m| FieldError::invalid_str(&path.index(i).child("ip"), ip, m)),
+                rules::ip(ip)
+                    .into_iter()
+                    .map(|m| FieldError::invalid_str(&path.index(i).child("ip"), ip, m)),
             );
         }
         let host = text(entry, "hostname");
         if !host.is_empty() {
             let at = path.index(i).child("hostname");
-            errors.extend(rules::dns_subdomain(host).into_iter().map(|m| FieldError::invalid_str(&at, host, m)));
+            errors.extend(
+                rules::dns_subdomain(host)
+                    .into_iter()
+                    .map(|m| FieldError::invalid_str(&at, host, m)),
+            );
             if host.parse::<std::net::IpAddr>().is_ok() {
-                errors.push(FieldError::invalid_str(&at, host, "must be a DNS name, not an IP address"));
+                errors.push(FieldError::invalid_str(
+                    &at,
+                    host,
+                    "must be a DNS name, not an IP address",
+                ));
             }
         }
     }

@@ -26,7 +26,9 @@ fn selector(spec: &Value, path: &Path, empty: &str, errors: &mut Errors) {
 }
 
 fn is_empty_selector(selector: &Value) -> bool {
-    selector["matchLabels"].as_object().is_none_or(serde_json::Map::is_empty)
+    selector["matchLabels"]
+        .as_object()
+        .is_none_or(serde_json::Map::is_empty)
         && items(&selector["matchExpressions"]).is_empty()
 }
 
@@ -35,18 +37,22 @@ pub(crate) fn selects(selector: &Value, labels: &Value) -> bool {
     if selector.is_null() {
         return false;
     }
-    sorted(&selector["matchLabels"]).into_iter().all(|(k, v)| labels.get(k) == Some(v))
-        && items(&selector["matchExpressions"]).iter().all(|requirement| {
-            let value = labels.get(text(requirement, "key"));
-            let listed = value.is_some_and(|v| items(&requirement["values"]).contains(v));
-            match text(requirement, "operator") {
-                "In" => listed,
-                "NotIn" => !listed,
-                "Exists" => value.is_some(),
-                "DoesNotExist" => value.is_none(),
-                _ => false,
-            }
-        })
+    sorted(&selector["matchLabels"])
+        .into_iter()
+        .all(|(k, v)| labels.get(k) == Some(v))
+        && items(&selector["matchExpressions"])
+            .iter()
+            .all(|requirement| {
+                let value = labels.get(text(requirement, "key"));
+                let listed = value.is_some_and(|v| items(&requirement["values"]).contains(v));
+                match text(requirement, "operator") {
+                    "In" => listed,
+                    "NotIn" => !listed,
+                    "Exists" => value.is_some(),
+                    "DoesNotExist" => value.is_none(),
+                    _ => false,
+                }
+            })
 }
 
 const MISMATCH: &str = "`selector` does not match template `labels`";
@@ -57,7 +63,11 @@ fn lasting_template(spec: &Value, empty_matches: bool, path: &Path, errors: &mut
     let labels = &spec["template"]["metadata"]["labels"];
     let empty = !spec["selector"].is_null() && is_empty_selector(&spec["selector"]);
     if !(empty && empty_matches) && !selects(&spec["selector"], labels) {
-        errors.push(FieldError::invalid(&at.child("metadata").child("labels"), labels, MISMATCH));
+        errors.push(FieldError::invalid(
+            &at.child("metadata").child("labels"),
+            labels,
+            MISMATCH,
+        ));
     }
     pod::template(&spec["template"], &at, errors);
     let pod = &spec["template"]["spec"];
@@ -80,7 +90,11 @@ fn lasting_template(spec: &Value, empty_matches: bool, path: &Path, errors: &mut
 fn int_or_percent(value: &Value, path: &Path, errors: &mut Errors) {
     match value {
         Value::String(text) => {
-            errors.extend(rules::percent(text).into_iter().map(|m| FieldError::invalid(path, value, m)));
+            errors.extend(
+                rules::percent(text)
+                    .into_iter()
+                    .map(|m| FieldError::invalid(path, value, m)),
+            );
         }
         Value::Number(n) if n.as_i64().is_some_and(|n| n < 0) => {
             errors.push(FieldError::invalid(path, value, value::NOT_NEGATIVE));
@@ -90,16 +104,27 @@ fn int_or_percent(value: &Value, path: &Path, errors: &mut Errors) {
 }
 
 fn not_above_hundred(value: &Value, path: &Path, errors: &mut Errors) {
-    if let Some(percent) = value.as_str().and_then(|t| t.strip_suffix('%')).and_then(|t| t.parse::<i64>().ok()) {
+    if let Some(percent) = value
+        .as_str()
+        .and_then(|t| t.strip_suffix('%'))
+        .and_then(|t| t.parse::<i64>().ok())
+    {
         if percent > 100 {
-            errors.push(FieldError::invalid(path, value, "must not be greater than 100%"));
+            errors.push(FieldError::invalid(
+                path,
+                value,
+                "must not be greater than 100%",
+            ));
         }
     }
 }
 
 fn amount(value: &Value) -> i64 {
     match value {
-        Value::String(text) => text.strip_suffix('%').and_then(|t| t.parse().ok()).unwrap_or(0),
+        Value::String(text) => text
+            .strip_suffix('%')
+            .and_then(|t| t.parse().ok())
+            .unwrap_or(0),
         other => other.as_i64().unwrap_or(0),
     }
 }
@@ -112,7 +137,12 @@ pub(super) fn budget(value: &Value, path: &Path, errors: &mut Errors) {
 
 pub(super) fn deployment(spec: &Value, path: &Path, errors: &mut Errors) {
     non_negative(spec, "replicas", path, errors);
-    selector(spec, path, "empty selector is invalid for deployment", errors);
+    selector(
+        spec,
+        path,
+        "empty selector is invalid for deployment",
+        errors,
+    );
     lasting_template(spec, true, path, errors);
     let at = path.child("strategy");
     let strategy = &spec["strategy"];
@@ -127,7 +157,11 @@ pub(super) fn deployment(spec: &Value, path: &Path, errors: &mut Errors) {
         }
         "RollingUpdate" => {
             let (rolling, at) = (&strategy["rollingUpdate"], at.child("rollingUpdate"));
-            int_or_percent(&rolling["maxUnavailable"], &at.child("maxUnavailable"), errors);
+            int_or_percent(
+                &rolling["maxUnavailable"],
+                &at.child("maxUnavailable"),
+                errors,
+            );
             int_or_percent(&rolling["maxSurge"], &at.child("maxSurge"), errors);
             if amount(&rolling["maxUnavailable"]) == 0 && amount(&rolling["maxSurge"]) == 0 {
                 errors.push(FieldError::invalid(
@@ -136,7 +170,11 @@ pub(super) fn deployment(spec: &Value, path: &Path, errors: &mut Errors) {
                     "may not be 0 when `maxSurge` is 0",
                 ));
             }
-            not_above_hundred(&rolling["maxUnavailable"], &at.child("maxUnavailable"), errors);
+            not_above_hundred(
+                &rolling["maxUnavailable"],
+                &at.child("maxUnavailable"),
+                errors,
+            );
         }
         _ => errors.push(FieldError::not_supported_raw(
             &at,
@@ -161,7 +199,12 @@ pub(super) fn deployment(spec: &Value, path: &Path, errors: &mut Errors) {
 pub(super) fn replica_set(spec: &Value, path: &Path, errors: &mut Errors) {
     non_negative(spec, "replicas", path, errors);
     non_negative(spec, "minReadySeconds", path, errors);
-    selector(spec, path, "empty selector is invalid for deployment", errors);
+    selector(
+        spec,
+        path,
+        "empty selector is invalid for deployment",
+        errors,
+    );
     lasting_template(spec, true, path, errors);
 }
 
@@ -198,13 +241,21 @@ pub(super) fn stateful_set(spec: &Value, path: &Path, errors: &mut Errors) {
             if !unset(strategy, "rollingUpdate") {
                 errors.push(FieldError::invalid_raw(
                     &at.child("rollingUpdate"),
-                    dump::internal("apps.v1.RollingUpdateStatefulSetStrategy", &strategy["rollingUpdate"]),
+                    dump::internal(
+                        "apps.v1.RollingUpdateStatefulSetStrategy",
+                        &strategy["rollingUpdate"],
+                    ),
                     "only allowed for updateStrategy 'RollingUpdate'",
                 ));
             }
         }
         "RollingUpdate" => {
-            non_negative(&strategy["rollingUpdate"], "partition", &at.child("rollingUpdate"), errors);
+            non_negative(
+                &strategy["rollingUpdate"],
+                "partition",
+                &at.child("rollingUpdate"),
+                errors,
+            );
         }
         _ => errors.push(FieldError::invalid_raw(
             &at,
@@ -214,16 +265,31 @@ pub(super) fn stateful_set(spec: &Value, path: &Path, errors: &mut Errors) {
     }
     let retention = path.child("persistentVolumeClaimRetentionPolicy");
     for key in ["whenDeleted", "whenScaled"] {
-        one_of(&spec["persistentVolumeClaimRetentionPolicy"], key, &["Retain", "Delete"], &retention, errors);
+        one_of(
+            &spec["persistentVolumeClaimRetentionPolicy"],
+            key,
+            &["Retain", "Delete"],
+            &retention,
+            errors,
+        );
     }
     non_negative(spec, "replicas", path, errors);
     non_negative(spec, "minReadySeconds", path, errors);
     let service = text(spec, "serviceName");
     if !service.is_empty() {
         let at = path.child("serviceName");
-        errors.extend(rules::dns_subdomain(service).into_iter().map(|m| FieldError::invalid_str(&at, service, m)));
+        errors.extend(
+            rules::dns_subdomain(service)
+                .into_iter()
+                .map(|m| FieldError::invalid_str(&at, service, m)),
+        );
     }
-    selector(spec, path, "empty selector is invalid for statefulset", errors);
+    selector(
+        spec,
+        path,
+        "empty selector is invalid for statefulset",
+        errors,
+    );
     lasting_template(spec, true, path, errors);
 }
 
@@ -264,11 +330,22 @@ pub(super) fn daemon_set(spec: &Value, path: &Path, errors: &mut Errors) {
         "OnDelete" => {}
         "RollingUpdate" => {
             let (rolling, at) = (&strategy["rollingUpdate"], at.child("rollingUpdate"));
-            int_or_percent(&rolling["maxUnavailable"], &at.child("maxUnavailable"), errors);
-            not_above_hundred(&rolling["maxUnavailable"], &at.child("maxUnavailable"), errors);
+            int_or_percent(
+                &rolling["maxUnavailable"],
+                &at.child("maxUnavailable"),
+                errors,
+            );
+            not_above_hundred(
+                &rolling["maxUnavailable"],
+                &at.child("maxUnavailable"),
+                errors,
+            );
             int_or_percent(&rolling["maxSurge"], &at.child("maxSurge"), errors);
             not_above_hundred(&rolling["maxSurge"], &at.child("maxSurge"), errors);
-            let (unavailable, surge) = (amount(&rolling["maxUnavailable"]), amount(&rolling["maxSurge"]));
+            let (unavailable, surge) = (
+                amount(&rolling["maxUnavailable"]),
+                amount(&rolling["maxSurge"]),
+            );
             if unavailable != 0 && surge != 0 {
                 errors.push(FieldError::invalid(
                     &at.child("maxSurge"),
@@ -276,10 +353,19 @@ pub(super) fn daemon_set(spec: &Value, path: &Path, errors: &mut Errors) {
                     "may not be set when maxUnavailable is non-zero",
                 ));
             } else if unavailable == 0 && surge == 0 {
-                errors.push(FieldError::required(&at.child("maxUnavailable"), "cannot be 0 when maxSurge is 0"));
+                errors.push(FieldError::required(
+                    &at.child("maxUnavailable"),
+                    "cannot be 0 when maxSurge is 0",
+                ));
             }
         }
-        _ => one_of(strategy, "type", &["OnDelete", "RollingUpdate"], &at, errors),
+        _ => one_of(
+            strategy,
+            "type",
+            &["OnDelete", "RollingUpdate"],
+            &at,
+            errors,
+        ),
     }
     non_negative(spec, "revisionHistoryLimit", path, errors);
 }
@@ -290,12 +376,19 @@ pub(super) fn generated_selector(obj: &Value, errors: &mut Errors) {
     if spec["manualSelector"] == true || spec["selector"].is_null() {
         return;
     }
-    let (uid, name) = (text(&obj["metadata"], "uid"), text(&obj["metadata"], "name"));
+    let (uid, name) = (
+        text(&obj["metadata"], "uid"),
+        text(&obj["metadata"], "name"),
+    );
     let labels = &spec["template"]["metadata"]["labels"];
     let at = Path::new("spec.template.metadata.labels");
     let mut expect = |key: &str, value: &str| {
         if text(labels, key) != value && !labels.is_null() {
-            errors.push(FieldError::invalid(&at, labels, format!("must be '{value}'")));
+            errors.push(FieldError::invalid(
+                &at,
+                labels,
+                format!("must be '{value}'"),
+            ));
         }
     };
     if labels.get("controller-uid").is_some() {
@@ -340,7 +433,13 @@ pub(super) fn job(spec: &Value, path: &Path, errors: &mut Errors) {
 /// What a Job and the template of a CronJob share. `check_labels` runs where the server
 /// looks at the selector: after the counts, before the pod template.
 fn job_body(spec: &Value, path: &Path, errors: &mut Errors, check_labels: impl Fn(&mut Errors)) {
-    for key in ["parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished"] {
+    for key in [
+        "parallelism",
+        "completions",
+        "activeDeadlineSeconds",
+        "backoffLimit",
+        "ttlSecondsAfterFinished",
+    ] {
         non_negative(spec, key, path, errors);
     }
     for key in ["backoffLimitPerIndex", "maxFailedIndexes"] {
@@ -394,10 +493,17 @@ fn job_body(spec: &Value, path: &Path, errors: &mut Errors, check_labels: impl F
     let at = at.child("spec").child("restartPolicy");
     match restart {
         "" | "Always" => {
-            errors.push(FieldError::required(&at, "valid values: \"OnFailure\", \"Never\""));
+            errors.push(FieldError::required(
+                &at,
+                "valid values: \"OnFailure\", \"Never\"",
+            ));
         }
         "OnFailure" | "Never" => {}
-        other => errors.push(FieldError::not_supported(&at, &json!(other), &["OnFailure", "Never"])),
+        other => errors.push(FieldError::not_supported(
+            &at,
+            &json!(other),
+            &["OnFailure", "Never"],
+        )),
     }
 }
 
@@ -421,16 +527,30 @@ pub(super) fn cron_job(spec: &Value, path: &Path, errors: &mut Errors) {
     if let Some(zone) = spec["timeZone"].as_str() {
         let at = path.child("timeZone");
         if zone.is_empty() {
-            errors.push(FieldError::invalid_str(&at, zone, "timeZone must be nil or non-empty string"));
+            errors.push(FieldError::invalid_str(
+                &at,
+                zone,
+                "timeZone must be nil or non-empty string",
+            ));
         } else if zone.eq_ignore_ascii_case("local") {
             errors.push(FieldError::invalid_str(&at, zone, "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"));
         } else if !cron::is_zone(zone) {
-            errors.push(FieldError::invalid_str(&at, zone, format!("unknown time zone {zone}")));
+            errors.push(FieldError::invalid_str(
+                &at,
+                zone,
+                format!("unknown time zone {zone}"),
+            ));
         }
     }
     match text(spec, "concurrencyPolicy") {
         "" => errors.push(FieldError::required(&path.child("concurrencyPolicy"), "")),
-        _ => one_of(spec, "concurrencyPolicy", &["Allow", "Forbid", "Replace"], path, errors),
+        _ => one_of(
+            spec,
+            "concurrencyPolicy",
+            &["Allow", "Forbid", "Replace"],
+            path,
+            errors,
+        ),
     }
     let at = path.child("jobTemplate");
     let template = &spec["jobTemplate"];
@@ -463,29 +583,44 @@ pub(super) fn job_update(obj: &Value, old: &Value, errors: &mut Errors) {
         && !new["completions"].is_null()
         && !old["completions"].is_null();
     if new["completions"] != old["completions"] && !elastic {
-        errors.push(FieldError::invalid(&path.child("completions"), &new["completions"], IMMUTABLE));
+        errors.push(FieldError::invalid(
+            &path.child("completions"),
+            &new["completions"],
+            IMMUTABLE,
+        ));
     }
     if new["selector"] != old["selector"] {
-        errors.push(FieldError::invalid(&path.child("selector"), &new["selector"], IMMUTABLE));
+        errors.push(FieldError::invalid(
+            &path.child("selector"),
+            &new["selector"],
+            IMMUTABLE,
+        ));
     }
-    if job_template(new) != job_template(old) {
+    let loose = old["suspend"] == true;
+    if job_template(new, loose) != job_template(old, loose) {
         errors.push(FieldError::invalid_raw(
             &path.child("template"),
             dump::internal("core.v1.PodTemplateSpec", &new["template"]),
             IMMUTABLE,
         ));
     }
-    for key in ["completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"] {
+    for key in [
+        "completionMode",
+        "podFailurePolicy",
+        "backoffLimitPerIndex",
+        "managedBy",
+        "successPolicy",
+    ] {
         if new[key] != old[key] {
             errors.push(FieldError::invalid(&path.child(key), &new[key], IMMUTABLE));
         }
     }
 }
 
-/// The template without what may change while a Job is suspended and has not started.
-fn job_template(spec: &Value) -> Value {
+/// The template; `loose`: without what may change while a Job is suspended.
+fn job_template(spec: &Value, loose: bool) -> Value {
     let mut template = spec["template"].clone();
-    if spec["suspend"] == true {
+    if loose {
         if let Some(pod) = value::member(&mut template, "spec") {
             for key in ["nodeSelector", "affinity", "tolerations", "schedulingGates"] {
                 value::remove(pod, key);
@@ -522,6 +657,107 @@ pub(super) fn stateful_set_update(obj: &Value, old: &Value, errors: &mut Errors)
         errors.push(FieldError::forbidden(
             &Path::new("spec"),
             "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden",
+        ));
+    }
+}
+
+/// Counts in the status of a workload: not negative, none above the total.
+pub(super) fn status(name: &str, status: &Value, errors: &mut Errors) {
+    let path = Path::new("status");
+    let (counts, parts): (&[&str], &[&str]) = match name {
+        "Deployment" => (
+            &[
+                "observedGeneration",
+                "replicas",
+                "updatedReplicas",
+                "readyReplicas",
+                "availableReplicas",
+                "unavailableReplicas",
+                "terminatingReplicas",
+                "collisionCount",
+            ],
+            &["updatedReplicas", "readyReplicas", "availableReplicas"],
+        ),
+        "ReplicaSet" | "ReplicationController" => (
+            &[
+                "replicas",
+                "fullyLabeledReplicas",
+                "readyReplicas",
+                "availableReplicas",
+                "terminatingReplicas",
+                "observedGeneration",
+            ],
+            &["fullyLabeledReplicas", "readyReplicas", "availableReplicas"],
+        ),
+        "StatefulSet" => (
+            &[
+                "replicas",
+                "readyReplicas",
+                "currentReplicas",
+                "updatedReplicas",
+                "availableReplicas",
+                "observedGeneration",
+                "collisionCount",
+            ],
+            &[
+                "readyReplicas",
+                "currentReplicas",
+                "updatedReplicas",
+                "availableReplicas",
+            ],
+        ),
+        "DaemonSet" => (
+            &[
+                "currentNumberScheduled",
+                "numberMisscheduled",
+                "desiredNumberScheduled",
+                "numberReady",
+                "observedGeneration",
+                "updatedNumberScheduled",
+                "numberAvailable",
+                "numberUnavailable",
+            ],
+            &[],
+        ),
+        "Job" => (
+            &["active", "succeeded", "failed", "ready", "terminating"],
+            &[],
+        ),
+        "PodDisruptionBudget" => (
+            &[
+                "disruptionsAllowed",
+                "currentHealthy",
+                "desiredHealthy",
+                "expectedPods",
+            ],
+            &[],
+        ),
+        "HorizontalPodAutoscaler" => (&["currentReplicas", "desiredReplicas"], &[]),
+        _ => return,
+    };
+    for key in counts {
+        non_negative(status, key, &path, errors);
+    }
+    let count = |key: &str| status[key].as_i64().unwrap_or(0);
+    for key in parts {
+        if count(key) > count("replicas") {
+            errors.push(FieldError::invalid(
+                &path.child(key),
+                &json!(count(key)),
+                "cannot be greater than status.replicas",
+            ));
+        }
+    }
+    if !parts.is_empty() && count("availableReplicas") > count("readyReplicas") {
+        let bound = if name == "StatefulSet" {
+            "status.readyReplicas"
+        } else {
+            "readyReplicas"
+        };
+        errors.push(FieldError::invalid(
+            &path.child("availableReplicas"),
+            &json!(count("availableReplicas")),
+            format!("cannot be greater than {bound}"),
         ));
     }
 }
