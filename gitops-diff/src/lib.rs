@@ -3,6 +3,7 @@
 
 pub mod fieldset;
 pub mod managed;
+pub mod patch;
 pub mod schema;
 pub mod typed;
 mod value;
