@@ -1,4 +1,10 @@
 //! YAML as `kubectl` reads it: tables, limits, laws, and `kubectl` itself where it is there.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a panic in a test is a failure that names its line, and a skipped test says so"
+)]
 
 #[path = "yaml/corpus.rs"]
 mod corpus;

@@ -370,7 +370,9 @@ impl Execution {
             }
             Step::Record => {
                 let mut inventory = self.inventory.clone();
-                let succeeded = !self.interrupted
+                // A commit that changes nothing here is not worth a write.
+                let succeeded = !self.plan.actions.is_empty()
+                    && !self.interrupted
                     && self.errors.is_empty()
                     && self.plan.problems.is_empty()
                     && self

@@ -51,6 +51,7 @@ struct Shared {
     meter: Arc<Meter>,
     faults: Mutex<Vec<Injected>>,
     access: Mutex<Access>,
+    only_version_0: AtomicBool,
 }
 
 /// Who may read.
@@ -94,6 +95,7 @@ impl RepoServer {
             meter: Arc::default(),
             faults: Mutex::default(),
             access: Mutex::default(),
+            only_version_0: AtomicBool::new(false),
         });
         let (stop, stopped) = oneshot::channel();
         let serving = Arc::clone(&shared);
@@ -150,6 +152,11 @@ impl RepoServer {
     /// From now on answers anyone again.
     pub fn allow_anyone(&self) {
         *self.access() = Access::Anyone;
+    }
+
+    /// From now on speaks only protocol version 0, as servers did before 2018.
+    pub fn speak_only_version_0(&self) {
+        self.shared.only_version_0.store(true, Ordering::Relaxed);
     }
 
     /// Makes every request fail this way until [`clear_faults`](Self::clear_faults).
@@ -348,7 +355,7 @@ async fn refuse(
         }
         Some(RepoFault::Redirect(base)) => {
             let rest = parts.uri.path_and_query().map_or("", |path| path.as_str());
-            let to = rest.strip_prefix("/repo.git").unwrap_or(rest);
+            let to = rest.split_once(".git").map_or(rest, |(_, after)| after);
             let mut response = plain(StatusCode::FOUND, "");
             match header::HeaderValue::try_from(format!("{base}{to}")) {
                 Ok(to) => drop(response.headers_mut().insert(header::LOCATION, to)),
@@ -389,6 +396,7 @@ async fn serve(
         .headers
         .get("git-protocol")
         .and_then(|value| value.to_str().ok())
+        .filter(|_| !shared.only_version_0.load(Ordering::Relaxed))
         .unwrap_or_default();
     let mut child = match tokio::process::Command::new("git")
         .args(arguments)
@@ -495,6 +503,9 @@ fn spoil(
             // One poll must not spin for ever on this single-threaded runtime.
             tokio::task::yield_now().await;
             let mut chunk = Vec::new();
+            if count == 0 && kind == RequestKind::Fetch {
+                pktline::write(&mut chunk, b"packfile\n");
+            }
             for number in count..count + 1000 {
                 match kind {
                     RequestKind::Fetch => pktline::write(&mut chunk, b"\x02still counting\r"),
