@@ -1,2 +1,9 @@
 //! Schema-aware differences, structured merge and field ownership for Kubernetes objects
 #![cfg_attr(docsrs, feature(doc_cfg))]
+
+pub mod fieldset;
+pub mod managed;
+pub mod patch;
+pub mod schema;
+pub mod typed;
+mod value;
