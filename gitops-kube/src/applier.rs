@@ -8,18 +8,20 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use gitops_core::{
-    Applied, Applier, ApplyError, ApplyRequest, DeleteRequest, Deleted, FieldManager,
+    Applied, Applier, ApplyError, ApplyRequest, DeleteRequest, Deleted, FieldManager, GroupKind,
     GroupVersionKind, InvalidName, InventoryStore, KindInfo, LiveEvent, LiveObject, ObjectId,
     Observation, Precondition, ReconcilerName, Wanted, WriteOutcome,
 };
+use gitops_diff::managed::baseline;
 use http::Method;
 use kube::Client;
 use serde_json::{Map, Value, json};
+use tokio::sync::Notify;
 
 use crate::discovery::{Discovery, Lookup, Resource};
 use crate::failure::{About, unavailable};
 use crate::inventory::KubeInventory;
-use crate::live::{OnlyMetadata, Viewer, baseline, text};
+use crate::live::{OnlyMetadata, Viewer, text};
 use crate::transport::{ACCEPT_METADATA, ACCEPT_WHOLE, Call, Transport, encoded};
 use crate::{observe, settle, watch};
 
@@ -62,6 +64,8 @@ pub(crate) struct Inner {
     default_namespace: String,
     inventory: Arc<KubeInventory>,
     memory: Mutex<Memory>,
+    /// Told whenever something is applied in a namespace where its kind was not before.
+    pub(crate) moved_in: Notify,
 }
 
 /// What was seen of the objects, in sixteen bytes each.
@@ -71,6 +75,8 @@ struct Memory {
     versions: HashMap<u64, u64>,
     /// Hashes of the uids that the server told us it deleted.
     deleted: BTreeSet<u64>,
+    /// The namespaces in which objects of a kind were applied.
+    namespaces: BTreeMap<GroupKind, BTreeSet<String>>,
 }
 
 impl std::fmt::Debug for KubeApplier {
@@ -222,6 +228,7 @@ impl KubeApplierBuilder {
                 default_namespace,
                 inventory: Arc::new(inventory),
                 memory: Mutex::default(),
+                moved_in: Notify::new(),
             }),
         })
     }
@@ -301,6 +308,12 @@ impl Inner {
         self.remember(&live.id, &live.uid, &live.resource_version);
     }
 
+    /// The namespaces in which objects of this kind were applied.
+    pub(crate) fn namespaces_with(&self, kind: &GroupKind) -> BTreeSet<String> {
+        let memory = self.memory();
+        memory.namespaces.get(kind).cloned().unwrap_or_default()
+    }
+
     /// Drops what was remembered of an object that is gone.
     pub(crate) fn forget(&self, id: &ObjectId) {
         self.memory().versions.remove(&hash(id));
@@ -357,11 +370,24 @@ impl Inner {
         if is_definition(id) {
             self.discovery.outdated().await;
         }
+        if resource.namespaced {
+            let namespace = self.namespace_of(id).to_owned();
+            let kind = kind.group_kind();
+            let new = self
+                .memory()
+                .namespaces
+                .entry(kind)
+                .or_default()
+                .insert(namespace);
+            if new {
+                self.moved_in.notify_waiters();
+            }
+        }
         let mut applied = Applied::new(
             outcome,
             uid,
             version,
-            baseline(&metadata, &self.viewer.manager),
+            baseline(&metadata, self.viewer.manager.as_str()),
         );
         applied.warnings = about.warnings(answer.warnings);
         Ok(applied)

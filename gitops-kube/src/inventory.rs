@@ -671,7 +671,7 @@ mod tests {
         assert_ne!(place(&id), place(&other));
     }
 
-    const PLACE_OF_WEB: u64 = 0;
+    const PLACE_OF_WEB: u64 = 10_917_154_240_675_574_727;
 
     #[test]
     fn shards_split_in_two() {

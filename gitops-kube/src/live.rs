@@ -1,9 +1,10 @@
 //! Live objects, as the server tells them.
 
 use gitops_core::{
-    Depth, Digest, FieldManager, GroupVersionKind, LiveObject, ObjectId, ReconcilerName, keep_mark,
+    Depth, FieldManager, GroupVersionKind, LiveObject, ObjectId, ReconcilerName, keep_mark,
     owner_of,
 };
+use gitops_diff::managed::baseline;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -52,7 +53,7 @@ impl Viewer {
         let uid = text(metadata, "uid").to_owned();
         let version = text(metadata, "resourceVersion").to_owned();
         let terminating = metadata.get("deletionTimestamp").is_some();
-        let baseline = baseline(metadata, &self.manager);
+        let baseline = baseline(metadata, self.manager.as_str());
         let owner = owner_of(metadata, id, &self.reconciler);
         let keep = keep_mark(metadata);
         let mut live = LiveObject::new(id.clone(), uid, version, depth, Arc::new(object));
@@ -72,53 +73,5 @@ impl Viewer {
     ) -> LiveObject {
         let object = Value::Object(Map::from_iter([("metadata".to_owned(), metadata)]));
         self.live(id, kind, Depth::Metadata, object)
-    }
-}
-
-/// The fingerprint of what the manager owns of an object: its uid and the manager's own
-/// `Apply` entries in `managedFields`, without their times.
-pub(crate) fn baseline(metadata: &Value, manager: &FieldManager) -> Option<Digest> {
-    let entries = metadata.get("managedFields")?.as_array()?;
-    let ours: Vec<_> = entries
-        .iter()
-        .filter(|entry| {
-            text(entry, "manager") == manager.as_str()
-                && text(entry, "operation") == "Apply"
-                && text(entry, "subresource").is_empty()
-        })
-        .map(|entry| {
-            let members = entry.as_object().into_iter().flatten();
-            let kept = members.filter(|(name, _)| *name != "time");
-            sorted(&Value::Object(
-                kept.map(|(name, value)| (name.clone(), value.clone()))
-                    .collect(),
-            ))
-        })
-        .collect();
-    if ours.is_empty() {
-        return None;
-    }
-    let uid = text(metadata, "uid");
-    Some(Digest::of_parts(
-        std::iter::once(uid.as_bytes()).chain(ours.iter().map(String::as_bytes)),
-    ))
-}
-
-/// JSON with sorted keys, whatever features serde_json was built with.
-fn sorted(value: &Value) -> String {
-    match value {
-        Value::Object(members) => {
-            let mut members: Vec<_> = members.iter().collect();
-            members.sort_by_key(|(name, _)| *name);
-            let members = members
-                .into_iter()
-                .map(|(name, value)| format!("{}:{}", Value::from(name.as_str()), sorted(value)));
-            format!("{{{}}}", members.collect::<Vec<_>>().join(","))
-        }
-        Value::Array(items) => {
-            let items: Vec<_> = items.iter().map(sorted).collect();
-            format!("[{}]", items.join(","))
-        }
-        scalar => scalar.to_string(),
     }
 }

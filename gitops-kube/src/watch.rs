@@ -24,14 +24,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hasher as _};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::future::{BoxFuture, join_all};
-use futures::stream::BoxStream;
+use futures::stream::{BoxStream, FuturesUnordered};
 use futures::{FutureExt as _, Stream, StreamExt as _};
 use gitops_core::{
     Depth, GroupKind, GroupVersionKind, LiveEvent, LiveObject, ObjectId, Wanted, retry_delay,
@@ -252,22 +252,49 @@ impl Watched {
         if namespaced && !self.inner.namespaces.is_empty() {
             let namespaces: Vec<_> = self.inner.namespaces.iter().cloned().collect();
             let watches = self.in_namespaces(namespaces);
-            futures::join!(self.look_outside(), follow_all(watches));
+            let watches = watches
+                .into_iter()
+                .map(|watch| watch.run_for_ever().boxed());
+            futures::join!(self.look_outside(), join_all(watches));
             return;
         }
         let mut watch = self.watch(None, namespaced);
         // The new watch counts by now.
         self.health.caught_up().await;
-        watch.run().await;
-        // Not in the whole cluster, then, but where something is expected.
-        let namespaces: BTreeSet<_> = self
+        let NotAllowed(reason) = watch.run().await;
+        tracing::info!(
+            reason,
+            "the cluster can't be watched, but its namespaces may be"
+        );
+        self.where_expected(watch).await;
+    }
+
+    /// Watches in the namespaces in which something is expected, and from then on in those
+    /// in which something is applied.
+    async fn where_expected(&self, instead_of: Watch) {
+        let kind = self.kind.group_kind();
+        let mut watched = BTreeSet::new();
+        let mut watches = FuturesUnordered::new();
+        let mut namespaces: BTreeSet<_> = self
             .expected
             .iter()
             .map(|id| self.inner.namespace_of(id).to_owned())
             .collect();
-        let watches = self.in_namespaces(namespaces);
-        drop(watch);
-        follow_all(watches).await;
+        let mut instead_of = Some(instead_of);
+        loop {
+            // Before it is asked for, so that none is missed.
+            let mut moved_in = pin!(self.inner.moved_in.notified());
+            moved_in.as_mut().enable();
+            namespaces.extend(self.inner.namespaces_with(&kind));
+            for namespace in std::mem::take(&mut namespaces) {
+                if watched.insert(namespace.clone()) {
+                    watches.push(self.watch(Some(namespace), true).run_for_ever().boxed());
+                }
+            }
+            // The others count by now.
+            drop(instead_of.take());
+            futures::future::select(moved_in, watches.next()).await;
+        }
     }
 
     /// Whether the kind's objects live in namespaces, as soon as that is known.
@@ -353,20 +380,6 @@ impl Watched {
     }
 }
 
-async fn follow_all(watches: Vec<Watch>) {
-    let watches = watches.into_iter().map(|mut watch| {
-        async move {
-            // Where it isn't allowed in a namespace either, that may change.
-            loop {
-                let NotAllowed(reason) = watch.run().await;
-                watch.health.failed(reason, None).await;
-            }
-        }
-        .boxed()
-    });
-    join_all(watches).await;
-}
-
 /// The namespace, for a kind that has them, and the name.
 type Name = (Option<Box<str>>, Box<str>);
 
@@ -423,6 +436,14 @@ struct Line<'a> {
 }
 
 impl Watch {
+    /// Lists and watches. Where that isn't allowed, it may be one day.
+    async fn run_for_ever(mut self) {
+        loop {
+            let NotAllowed(reason) = self.run().await;
+            self.health.failed(reason, None).await;
+        }
+    }
+
     /// Lists and watches until the server says that this is not allowed.
     async fn run(&mut self) -> NotAllowed {
         loop {
