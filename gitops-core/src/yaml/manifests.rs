@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::build::type_name;
 use super::error::{ReadError, ReadErrorKind};
 use super::limits::ReadLimits;
-use super::read::{Document, Documents, read_documents};
+use super::read::{Document, Documents, each_document};
 use crate::{Manifest, Origin, RelPath};
 
 /// What a file holds: the manifests that could be read, and why the others could not.
@@ -46,7 +46,17 @@ pub struct Manifests {
 /// # Ok::<_, gitops_core::PathError>(())
 /// ```
 pub fn read_manifests(file: &RelPath, bytes: &[u8], limits: &ReadLimits) -> Manifests {
-    read_documents(file.as_str(), bytes, limits).into_manifests(file)
+    let mut read = Manifests::default();
+    each_document(
+        file.as_str(),
+        bytes,
+        limits,
+        &mut |document| match document {
+            Ok(document) => read.document(file, document),
+            Err(error) => read.errors.push(error),
+        },
+    );
+    read
 }
 
 impl Documents {
@@ -55,38 +65,34 @@ impl Documents {
     /// For callers that look at the documents first: a renderer leaves out those that
     /// are meant for another tool.
     pub fn into_manifests(self, file: &RelPath) -> Manifests {
-        into_manifests(self, file)
+        let mut read = Manifests::default();
+        for document in self.documents {
+            read.document(file, document);
+        }
+        read.errors.extend(self.errors);
+        read.errors
+            .sort_by_key(|error| (error.document, error.line));
+        read
     }
 }
 
-fn into_manifests(documents: Documents, file: &RelPath) -> Manifests {
-    let mut read = Manifests::default();
-    let mut refused = Vec::new();
-    for document in documents.documents {
-        let Document {
-            number,
-            line,
-            value,
-        } = document;
+impl Manifests {
+    fn document(&mut self, file: &RelPath, document: Document) {
         let mut collector = Collector {
-            origin: Origin::new(file.clone(), to_u32(number), to_u32(line)),
-            manifests: &mut read.manifests,
+            origin: Origin::new(file.clone(), to_u32(document.number), to_u32(document.line)),
+            manifests: &mut self.manifests,
             refused: Vec::new(),
         };
-        collector.document(value);
-        refused.extend(collector.refused.into_iter().map(|kind| ReadError {
-            file: file.as_str().to_owned(),
-            document: number,
-            line,
-            column: 1,
-            kind,
-        }));
+        collector.document(document.value);
+        self.errors
+            .extend(collector.refused.into_iter().map(|kind| ReadError {
+                file: file.as_str().to_owned(),
+                document: document.number,
+                line: document.line,
+                column: 1,
+                kind,
+            }));
     }
-    read.errors = documents.errors;
-    read.errors.append(&mut refused);
-    read.errors
-        .sort_by_key(|error| (error.document, error.line));
-    read
 }
 
 fn to_u32(number: usize) -> u32 {

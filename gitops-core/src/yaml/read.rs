@@ -46,15 +46,31 @@ pub(super) struct Failure {
 ///
 /// Any bytes are fine as input: what is not understood or too much is an error.
 pub fn read_documents(file: &str, bytes: &[u8], limits: &ReadLimits) -> Documents {
+    let mut read = Documents::default();
+    each_document(file, bytes, limits, &mut |document| match document {
+        Ok(document) => read.documents.push(document),
+        Err(error) => read.errors.push(error),
+    });
+    read
+}
+
+/// Hands over the documents one by one in the order of the file, so that the tree of one can
+/// be gone before the next is built.
+pub(super) fn each_document(
+    file: &str,
+    bytes: &[u8],
+    limits: &ReadLimits,
+    take: &mut dyn FnMut(Result<Document, ReadError>),
+) {
     let mut reader = Reader {
         file,
         limits,
         nodes: 0,
         number: 0,
-        read: Documents::default(),
+        out_of_nodes: false,
+        take,
     };
     reader.file(bytes);
-    reader.read
 }
 
 struct Reader<'a> {
@@ -64,7 +80,9 @@ struct Reader<'a> {
     nodes: usize,
     /// Documents with content so far.
     number: usize,
-    read: Documents,
+    /// The file as a whole is too large: what follows can't be read either.
+    out_of_nodes: bool,
+    take: &'a mut dyn FnMut(Result<Document, ReadError>),
 }
 
 impl Reader<'_> {
@@ -87,16 +105,8 @@ impl Reader<'_> {
                 self.limit("documents", "documents", allowed, chunk.line);
                 return;
             }
-            let before = self.read.errors.len();
             self.chunk(&chunk);
-            let out_of_nodes = |error: &ReadError| matches!(error.kind, ReadErrorKind::Limit { field, .. } if field == "nodes");
-            // The file as a whole is too large: what follows can't be read either.
-            if self
-                .read
-                .errors
-                .get(before..)
-                .is_some_and(|new| new.iter().any(out_of_nodes))
-            {
+            if self.out_of_nodes {
                 return;
             }
         }
@@ -125,11 +135,11 @@ impl Reader<'_> {
                 for (value, line) in values {
                     if !value.is_null() {
                         self.number += 1;
-                        self.read.documents.push(Document {
+                        (self.take)(Ok(Document {
                             number: self.number,
                             line: chunk.line + line - 1,
                             value,
-                        });
+                        }));
                     }
                 }
             }
@@ -173,13 +183,15 @@ impl Reader<'_> {
     }
 
     fn error(&mut self, failure: Failure) {
-        self.read.errors.push(ReadError {
+        self.out_of_nodes |=
+            matches!(failure.kind, ReadErrorKind::Limit { field, .. } if field == "nodes");
+        (self.take)(Err(ReadError {
             file: self.file.to_owned(),
             document: self.number.max(1),
             line: failure.line,
             column: failure.column,
             kind: failure.kind,
-        });
+        }));
     }
 
     fn limit(&mut self, what: &'static str, field: &'static str, allowed: usize, line: usize) {
