@@ -32,9 +32,9 @@ struct Compared {
     difference: Difference,
 }
 
-pub(crate) fn run(args: &Args) -> Result<u8> {
-    let desired = manifests(&args.desired)?;
-    let live = manifests(&args.live)?;
+pub(crate) async fn run(args: &Args) -> Result<u8> {
+    let desired = manifests(&args.desired).await?;
+    let live = manifests(&args.live).await?;
     let manager = match &args.field_manager {
         Some(manager) => manager.clone(),
         None => FieldManager::new("gitopsctl")?,
@@ -94,8 +94,8 @@ fn print(compared: &Compared) {
     }
 }
 
-fn manifests(path: &std::path::Path) -> Result<Vec<Manifest>> {
-    let rendered = render::render(path)?;
+async fn manifests(path: &std::path::Path) -> Result<Vec<Manifest>> {
+    let rendered = render::render(path).await?;
     if let Some(problem) = rendered.problems.first() {
         bail!("{problem}");
     }

@@ -61,8 +61,8 @@ async fn main() -> ExitCode {
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .init();
     let result = match Cli::parse().command {
-        Command::Render(args) => render::run(&args),
-        Command::Diff(args) => diff::run(&args),
+        Command::Render(args) => render::run(&args).await,
+        Command::Diff(args) => diff::run(&args).await,
         Command::Plan(args) => plan::run(args).await,
         Command::Apply(args) => apply::run(args).await,
         Command::Run(args) => run::run(args).await,

@@ -71,7 +71,7 @@ impl Args {
         };
         let client = match (&fake, &self.kubeconfig) {
             (Some(fake), _) => fake.client(),
-            (None, Some(file)) => gitops_kube::connect_with(file).await?,
+            (None, Some(file)) => gitops_kube::connect_with(file, None).await?,
             (None, None) => gitops_kube::connect().await?,
         };
         let applier = KubeApplier::builder(client).reconciler(&self.name).build()?;

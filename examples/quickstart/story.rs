@@ -55,14 +55,14 @@ impl Cluster {
 
     async fn image(&self, name: &str) -> Result<String> {
         let deployment = self.deployment(name).await?;
-        let pod = deployment.spec.and_then(|spec| spec.template.spec).context("no pod template")?;
+        let pod = deployment.spec.template.spec.context("no pod template")?;
         let container = pod.containers.into_iter().next().context("no container")?;
         container.image.context("no image")
     }
 
     async fn replicas(&self, name: &str) -> Result<i32> {
         let deployment = self.deployment(name).await?;
-        deployment.spec.and_then(|spec| spec.replicas).context("no replicas")
+        deployment.spec.replicas.context("no replicas")
     }
 
     /// What the reconciler made: kind and name of everything that carries its mark.
