@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
-    Digest, FieldChange, ObjectId, ObjectReport, Plan, ReconcilerName, Report, Revision, RevisionId,
+    Digest, FieldChange, FieldConflict, ObjectId, ObjectReport, Plan, ReconcilerName, Report,
+    Revision, RevisionId,
 };
 
 /// One thing that happened in a reconciler.
@@ -73,8 +74,10 @@ pub enum EventKind {
     Healed {
         /// The object.
         object: ObjectId,
-        /// The fields that were set back, each with who had changed it.
-        changes: Vec<FieldChange>,
+        /// The fields that were set back, as paths.
+        fields: Vec<String>,
+        /// Those among them that another manager had taken, with who it was.
+        rivals: Vec<FieldConflict>,
         /// From the moment we learnt of the drift until the write was acknowledged, in
         /// seconds in JSON.
         #[serde(serialize_with = "seconds")]

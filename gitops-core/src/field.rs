@@ -205,6 +205,8 @@ pub enum FieldValue {
     Value(Value),
     /// There is a value, and it is secret.
     Redacted,
+    /// The value was not read, as only the object's metadata was looked at.
+    Unread,
 }
 
 impl fmt::Display for FieldValue {
@@ -213,6 +215,7 @@ impl fmt::Display for FieldValue {
             Self::Absent => f.write_str("(absent)"),
             Self::Value(value) => value.fmt(f),
             Self::Redacted => f.write_str("(secret)"),
+            Self::Unread => f.write_str("(not read)"),
         }
     }
 }
@@ -241,6 +244,7 @@ impl fmt::Display for FieldChange {
             (FieldValue::Redacted, FieldValue::Redacted) => {
                 write!(f, "~ {}: secret changed", self.path)?;
             }
+            (FieldValue::Unread, after) => write!(f, "~ {} = {after}", self.path)?,
             (before, after) => write!(f, "~ {}: {before} -> {after}", self.path)?,
         }
         match &self.owner {

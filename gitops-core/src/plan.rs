@@ -74,8 +74,6 @@ pub enum Verb {
     Update {
         /// The uid that it must still have.
         uid: String,
-        /// The version that it must still have if fields are taken from others.
-        resource_version: String,
         /// The fields that change.
         changes: Vec<FieldChange>,
         /// The fields that are taken from other managers.
@@ -86,8 +84,6 @@ pub enum Verb {
     Adopt {
         /// The uid that it must still have.
         uid: String,
-        /// The version that it must still have if fields are taken from others.
-        resource_version: String,
         /// To whom it belongs now.
         from: Owner,
         /// The fields that change.
@@ -110,7 +106,12 @@ pub enum Verb {
     },
     /// It was withdrawn and may not be deleted: forget it and leave it where it is.
     Release {
-        /// The mark that keeps it.
+        /// The mark that keeps it, or whose it is now.
+        reason: String,
+    },
+    /// It is left as it is, as policy says, and stays in the inventory.
+    Keep {
+        /// What policy says.
         reason: String,
     },
     /// It was withdrawn and is gone already: forget it.
@@ -133,6 +134,7 @@ impl Verb {
             Self::Record { .. } => "record",
             Self::Prune { .. } => "prune",
             Self::Release { .. } => "release",
+            Self::Keep { .. } => "keep",
             Self::Forget => "forget",
             Self::Skip { .. } => "skip",
         }
@@ -218,7 +220,9 @@ impl fmt::Display for PruneHold {
 /// A plan is a function of the revision, what runs, the inventory and the policy. It holds
 /// no manifest, only digests, and no secret, so it may be shown to anybody who may see the
 /// objects' names. To execute it the revision is rendered again, which always gives the
-/// same.
+/// same, and the world is looked at again: if that doesn't lead to the same plan, it moved
+/// and the plan is refused. Versions of objects are not part of it, as a status that a
+/// controller writes is no reason to refuse; they are part of every write.
 ///
 /// `Display` prints it for people, serde as JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -302,7 +306,7 @@ impl fmt::Display for Plan {
                         writeln!(f, "            ! takes {conflict}")?;
                     }
                 }
-                Verb::Skip { reason } | Verb::Release { reason } => {
+                Verb::Skip { reason } | Verb::Release { reason } | Verb::Keep { reason } => {
                     writeln!(f, "            {reason}")?;
                 }
                 _ => {}

@@ -36,6 +36,11 @@ pub enum ObjectOutcome {
         /// The mark that keeps it.
         reason: String,
     },
+    /// It was left as it is, as policy says, and stays in the inventory.
+    Kept {
+        /// What policy says.
+        reason: String,
+    },
     /// It was withdrawn and had gone already.
     Forgotten,
     /// Nothing was done for it.
@@ -79,6 +84,7 @@ impl ObjectOutcome {
             Self::Pruned => "pruned",
             Self::Terminating => "terminating",
             Self::Released { .. } => "released",
+            Self::Kept { .. } => "kept",
             Self::Forgotten => "forgotten",
             Self::Skipped { .. } => "skipped",
             Self::Failed { .. } => "failed",
@@ -120,7 +126,9 @@ impl fmt::Display for ObjectReport {
                 let name = format!("{}: ", self.object);
                 write!(f, ": {}", error.strip_prefix(&name).unwrap_or(error))?;
             }
-            ObjectOutcome::Skipped { reason } | ObjectOutcome::Released { reason } => {
+            ObjectOutcome::Skipped { reason }
+            | ObjectOutcome::Released { reason }
+            | ObjectOutcome::Kept { reason } => {
                 write!(f, ": {reason}")?;
             }
             _ if !self.fields.is_empty() => {

@@ -57,6 +57,23 @@ pub trait Tree: Send + Sync {
     /// If the store behind the tree can't be read or is damaged.
     fn list(&self, directory: &RelPath) -> Result<Option<Vec<TreeEntry>>, BoxError>;
 
+    /// One entry, or `None` if there is nothing at this path; the root is no entry.
+    ///
+    /// Every read of a file asks for the entries on its way. The default looks through
+    /// [`list`](Self::list) of the directory, which makes reading a large directory
+    /// quadratic: a tree that can look up a name should.
+    ///
+    /// # Errors
+    ///
+    /// If the store behind the tree can't be read or is damaged.
+    fn entry(&self, path: &RelPath) -> Result<Option<TreeEntry>, BoxError> {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Ok(None);
+        };
+        let entries = self.list(&parent)?.unwrap_or_default();
+        Ok(entries.into_iter().find(|entry| entry.name == name))
+    }
+
     /// The content of one file, or of a symbolic link its target, or `None` if there
     /// is no such file. `limit` is the number of bytes above which the caller will
     /// refuse it: a tree that knows the size may return the size as an error early.
@@ -390,11 +407,7 @@ impl Snapshot {
     }
 
     fn entry(&self, real: &RelPath) -> Result<Option<TreeEntry>, SnapshotError> {
-        let (Some(parent), Some(name)) = (real.parent(), real.file_name()) else {
-            return Ok(None);
-        };
-        let entries = self.list_real(&parent)?.unwrap_or_default();
-        Ok(entries.into_iter().find(|entry| entry.name == name))
+        self.tree.entry(real).map_err(Self::store(real))
     }
 
     fn read_real(&self, real: &RelPath) -> Result<Option<Bytes>, SnapshotError> {
@@ -581,6 +594,18 @@ impl Tree for MemoryTree {
             ));
         }
         Ok(self.directories.get(directory).cloned())
+    }
+
+    fn entry(&self, path: &RelPath) -> Result<Option<TreeEntry>, BoxError> {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Ok(None);
+        };
+        let entries = self.directories.get(&parent);
+        Ok(entries.and_then(|entries| {
+            // Sorted when the tree was sealed.
+            let at = entries.binary_search_by(|entry| entry.name.as_str().cmp(name));
+            at.ok().and_then(|at| entries.get(at)).cloned()
+        }))
     }
 
     fn read(&self, file: &RelPath, _limit: u64) -> Result<Option<TreeContent>, BoxError> {

@@ -1,2 +1,8 @@
 //! Fake clusters, fake Git repositories and contracts for testing GitOps reconcilers
 #![cfg_attr(docsrs, feature(doc_cfg))]
+
+pub mod crd;
+pub mod kinds;
+pub mod repo;
+
+pub use repo::FakeRepo;

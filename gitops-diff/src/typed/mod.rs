@@ -182,7 +182,7 @@ pub fn merge(base: &Value, applied: &Value, ty: TypeRef<'_>) -> Result<Value, Ty
 
 /// The value without the members and list elements that are in `fields`.
 ///
-/// A container that loses all it has becomes `null`, as in the reference.
+/// A container that loses all it has stays, empty.
 ///
 /// # Errors
 ///

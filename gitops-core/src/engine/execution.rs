@@ -1,0 +1,814 @@
+//! Carrying out one plan, as a step machine.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::order::carries_others;
+use crate::planner::{Desired, release};
+use crate::{
+    Action, Applied, ApplyError, ApplyRequest, DeleteRequest, Deleted, Depth, Digest, EventKind,
+    FieldConflict, Inventory, InventoryEntry, LiveObject, ObjectId, ObjectOutcome, ObjectReport,
+    Observation, Owner, Plan, Policy, Precondition, Report, Revision, Verb, Wanted, WriteOutcome,
+    keep_mark, retry_delay,
+};
+
+use super::effect::{Effect, EffectId, Request, Response};
+
+/// Gives out the ids of effects.
+#[derive(Debug, Default)]
+pub(super) struct EffectIds(u64);
+
+impl EffectIds {
+    pub(super) fn next(&mut self) -> EffectId {
+        self.0 += 1;
+        EffectId(self.0)
+    }
+}
+
+/// What an execution leaves behind.
+#[derive(Debug)]
+pub(super) struct Executed {
+    pub(super) report: Report,
+    /// What there is now.
+    pub(super) inventory: Inventory,
+    /// What of it the store knows.
+    pub(super) saved: Inventory,
+    /// The digests of the manifests that were applied.
+    pub(super) applied: BTreeMap<ObjectId, Digest>,
+    /// The versions that our last acknowledged writes made.
+    pub(super) written: BTreeMap<ObjectId, String>,
+    /// Whether an object moved under us, or the store did.
+    pub(super) stale: bool,
+    /// How long the server asked us to stay away.
+    pub(super) retry_after: Option<Duration>,
+}
+
+/// One step of the work, in order.
+#[derive(Debug)]
+enum Step {
+    /// Write the new objects into the inventory before the first of them is made.
+    WriteAhead,
+    /// Apply these actions, side by side.
+    Apply(Vec<usize>),
+    /// Wait until what was applied can carry others.
+    Settle(Vec<usize>),
+    /// Delete these, side by side.
+    Prune(Vec<usize>),
+    /// Write what was done into the inventory.
+    Record,
+}
+
+/// What is under way for one effect.
+#[derive(Debug)]
+enum Job {
+    SaveAhead,
+    Apply {
+        action: usize,
+        attempt: u32,
+    },
+    Settle,
+    /// Looks at a withdrawn object once more, right before it is deleted.
+    Look {
+        action: usize,
+        attempt: u32,
+    },
+    Delete {
+        action: usize,
+        attempt: u32,
+    },
+    Wait {
+        then: Box<Todo>,
+    },
+    Record {
+        inventory: Box<Inventory>,
+    },
+}
+
+/// What is to be issued.
+#[derive(Debug)]
+enum Todo {
+    Apply {
+        action: usize,
+        attempt: u32,
+    },
+    Look {
+        action: usize,
+        attempt: u32,
+    },
+    Delete {
+        action: usize,
+        attempt: u32,
+        live: Box<LiveObject>,
+    },
+}
+
+#[derive(Debug)]
+pub(super) struct Execution {
+    plan: Arc<Plan>,
+    digest: Digest,
+    revision: Arc<Revision>,
+    desired: Arc<Desired>,
+    versions: BTreeMap<ObjectId, String>,
+    policy: Arc<Policy>,
+    started: Timestamp,
+    steps: VecDeque<Step>,
+    queue: VecDeque<Todo>,
+    jobs: BTreeMap<EffectId, Job>,
+    /// As it is in the store.
+    saved: Inventory,
+    /// As it ought to be.
+    inventory: Inventory,
+    outcomes: BTreeMap<usize, ObjectReport>,
+    applied: BTreeMap<ObjectId, Digest>,
+    written: BTreeMap<ObjectId, String>,
+    errors: Vec<String>,
+    stale: bool,
+    retry_after: Option<Duration>,
+    interrupted: bool,
+    /// Nothing may be written any more: the inventory could not be written ahead.
+    barred: bool,
+    finished: bool,
+}
+
+impl Execution {
+    /// Prepares to carry out `plan`. `observation` is what the plan was made from: the
+    /// versions of the objects are taken from it.
+    pub(super) fn new(
+        plan: Plan,
+        desired: Arc<Desired>,
+        observation: &Observation,
+        inventory: Inventory,
+        saved: Inventory,
+        policy: Arc<Policy>,
+        started: Timestamp,
+    ) -> Self {
+        let versions = observation
+            .iter()
+            .filter_map(|(id, seen)| match seen {
+                Ok(Some(live)) => Some((id.clone(), live.resource_version.clone())),
+                _ => None,
+            })
+            .collect();
+        let steps = steps(&plan);
+        Self {
+            digest: plan.digest(),
+            revision: Arc::new(plan.target.clone()),
+            plan: Arc::new(plan),
+            desired,
+            versions,
+            policy,
+            started,
+            steps,
+            queue: VecDeque::new(),
+            jobs: BTreeMap::new(),
+            saved,
+            inventory,
+            outcomes: BTreeMap::new(),
+            applied: BTreeMap::new(),
+            written: BTreeMap::new(),
+            errors: Vec::new(),
+            stale: false,
+            retry_after: None,
+            interrupted: false,
+            barred: false,
+            finished: false,
+        }
+    }
+
+    pub(super) fn plan(&self) -> (&Arc<Plan>, Digest) {
+        (&self.plan, self.digest)
+    }
+
+    /// Begins. What it wants done is added to `out`; the result is there when it is done.
+    pub(super) fn start(
+        &mut self,
+        now: Timestamp,
+        ids: &mut EffectIds,
+        out: &mut Vec<Effect>,
+    ) -> Option<Executed> {
+        self.advance(now, ids, out)
+    }
+
+    /// Issues nothing new but the record of what was done. What is under way is waited for.
+    pub(super) fn interrupt(
+        &mut self,
+        now: Timestamp,
+        ids: &mut EffectIds,
+        out: &mut Vec<Effect>,
+    ) -> Option<Executed> {
+        self.interrupted = true;
+        self.queue.clear();
+        self.steps.retain(|step| matches!(step, Step::Record));
+        let waits: Vec<_> = self
+            .jobs
+            .iter()
+            .filter(|(_, job)| matches!(job, Job::Wait { .. } | Job::Settle))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in waits {
+            self.jobs.remove(&id);
+            out.push(Effect::Cancel(id));
+        }
+        self.advance(now, ids, out)
+    }
+
+    /// Takes an answer.
+    pub(super) fn done(
+        &mut self,
+        id: EffectId,
+        response: Response,
+        now: Timestamp,
+        ids: &mut EffectIds,
+        out: &mut Vec<Effect>,
+    ) -> Option<Executed> {
+        let job = self.jobs.remove(&id)?;
+        match (job, response) {
+            (Job::SaveAhead, Response::InventorySaved(result)) => match result {
+                Ok(()) => self.saved = self.inventory.clone(),
+                Err(error) => {
+                    self.stale |= matches!(error, crate::StoreError::Conflict { .. });
+                    self.errors.push(format!("{error}; nothing was written"));
+                    self.barred = true;
+                    self.steps.clear();
+                }
+            },
+            (Job::Apply { action, attempt }, Response::Applied(result)) => {
+                self.applied(action, attempt, result, ids, out);
+            }
+            (Job::Settle, Response::Settled(result)) => {
+                if let Err(error) = result {
+                    self.errors.push(error.to_string());
+                }
+            }
+            (Job::Look { action, attempt }, Response::Observed(mut observation)) => {
+                let object = &self.plan.actions[action].object;
+                let seen = observation.remove(object).unwrap_or(Ok(None));
+                self.looked(action, attempt, seen, ids, out);
+            }
+            (Job::Delete { action, attempt }, Response::Deleted(result)) => {
+                self.deleted(action, attempt, result, ids, out);
+            }
+            (Job::Wait { then }, Response::Waited) => self.queue.push_back(*then),
+            (Job::Record { inventory }, Response::InventorySaved(result)) => match result {
+                Ok(()) => self.saved = *inventory,
+                Err(error) => {
+                    self.stale |= matches!(error, crate::StoreError::Conflict { .. });
+                    self.errors.push(error.to_string());
+                }
+            },
+            // The shell answered something else than it was asked: say so, and go on.
+            (job, response) => {
+                self.errors
+                    .push(format!("internal: {response:?} is no answer to {job:?}"));
+            }
+        }
+        self.advance(now, ids, out)
+    }
+
+    /// Issues what can be issued, and takes the next step when one is complete.
+    fn advance(
+        &mut self,
+        now: Timestamp,
+        ids: &mut EffectIds,
+        out: &mut Vec<Effect>,
+    ) -> Option<Executed> {
+        loop {
+            while !self.interrupted && self.jobs.len() < usize::from(self.policy.concurrency.max(1))
+            {
+                let Some(todo) = self.queue.pop_front() else {
+                    break;
+                };
+                self.issue(todo, ids, out);
+            }
+            if !self.jobs.is_empty() {
+                return None;
+            }
+            if !self.queue.is_empty() && !self.interrupted {
+                continue;
+            }
+            match self.steps.pop_front() {
+                Some(step) => self.begin(step, ids, out),
+                None => return self.finish(now),
+            }
+        }
+    }
+
+    fn begin(&mut self, step: Step, ids: &mut EffectIds, out: &mut Vec<Effect>) {
+        match step {
+            Step::WriteAhead => {
+                let mut ahead = self.inventory.clone();
+                for action in &self.plan.actions {
+                    if matches!(action.verb, Verb::Create | Verb::Adopt { .. }) {
+                        ahead
+                            .entries
+                            .entry(action.object.clone())
+                            .or_insert_with(|| InventoryEntry {
+                                version: action.version.clone(),
+                                file: action.origin.as_ref().map(|origin| origin.file.clone()),
+                                ..InventoryEntry::default()
+                            });
+                    }
+                }
+                if ahead != self.saved {
+                    let id = ids.next();
+                    self.jobs.insert(id, Job::SaveAhead);
+                    out.push(Effect::Request(id, Request::SaveInventory(ahead.clone())));
+                }
+                self.inventory = ahead;
+            }
+            Step::Apply(actions) => {
+                for action in actions {
+                    match &self.plan.actions[action].verb {
+                        Verb::Create | Verb::Update { .. } | Verb::Adopt { .. } => {
+                            self.queue.push_back(Todo::Apply { action, attempt: 0 });
+                        }
+                        _ => self.note(action, out),
+                    }
+                }
+            }
+            Step::Settle(actions) => {
+                let wanted: Vec<_> = actions
+                    .iter()
+                    .filter(|action| {
+                        self.outcomes
+                            .get(action)
+                            .is_some_and(|report| report.outcome.is_success())
+                    })
+                    .map(|action| &self.plan.actions[*action])
+                    .map(|action| Wanted {
+                        id: action.object.clone(),
+                        version: action.version.clone(),
+                        depth: Depth::Whole,
+                    })
+                    .collect();
+                if !wanted.is_empty() {
+                    let id = ids.next();
+                    self.jobs.insert(id, Job::Settle);
+                    let timeout = self.policy.settle_timeout;
+                    out.push(Effect::Request(id, Request::Settle(wanted, timeout)));
+                }
+            }
+            Step::Prune(actions) => {
+                // Whether an object was withdrawn or merely moved isn't known for sure while
+                // others failed; they may have been meant to take its place.
+                let failed = self
+                    .outcomes
+                    .values()
+                    .any(|report| !report.outcome.is_success())
+                    || !self.errors.is_empty();
+                for action in actions {
+                    if failed {
+                        let reason = "not pruned, as other objects failed in this pass".into();
+                        self.report(action, ObjectOutcome::Skipped { reason }, Vec::new(), out);
+                    } else {
+                        self.queue.push_back(Todo::Look { action, attempt: 0 });
+                    }
+                }
+            }
+            Step::Record => {
+                let mut inventory = self.inventory.clone();
+                // A commit that changes nothing here is not worth a write.
+                let succeeded = !self.plan.actions.is_empty()
+                    && !self.interrupted
+                    && self.errors.is_empty()
+                    && self.plan.problems.is_empty()
+                    && self
+                        .outcomes
+                        .values()
+                        .all(|report| report.outcome.is_success());
+                if succeeded {
+                    inventory.revision = Some(self.revision.id.clone());
+                }
+                self.inventory = inventory.clone();
+                if inventory != self.saved {
+                    let id = ids.next();
+                    out.push(Effect::Request(
+                        id,
+                        Request::SaveInventory(inventory.clone()),
+                    ));
+                    self.jobs.insert(
+                        id,
+                        Job::Record {
+                            inventory: Box::new(inventory),
+                        },
+                    );
+                }
+            }
+        }
+    }
+
+    fn issue(&mut self, todo: Todo, ids: &mut EffectIds, out: &mut Vec<Effect>) {
+        let id = ids.next();
+        let (job, request) = match todo {
+            Todo::Apply { action, attempt } => {
+                let Some(request) = self.apply_request(action) else {
+                    let error = "internal: the plan names an object that is not desired".into();
+                    let outcome = ObjectOutcome::Failed {
+                        error,
+                        retryable: false,
+                    };
+                    self.report(action, outcome, Vec::new(), out);
+                    return;
+                };
+                (Job::Apply { action, attempt }, Request::Apply(request))
+            }
+            Todo::Look { action, attempt } => {
+                let Action {
+                    object, version, ..
+                } = &self.plan.actions[action];
+                let wanted = Wanted {
+                    id: object.clone(),
+                    version: version.clone(),
+                    depth: Depth::Metadata,
+                };
+                (
+                    Job::Look { action, attempt },
+                    Request::Observe(vec![wanted]),
+                )
+            }
+            Todo::Delete {
+                action,
+                attempt,
+                live,
+            } => {
+                let version = self.plan.actions[action].version.clone();
+                let request = DeleteRequest::new(&live, version);
+                (Job::Delete { action, attempt }, Request::Delete(request))
+            }
+        };
+        self.jobs.insert(id, job);
+        out.push(Effect::Request(id, request));
+    }
+
+    fn apply_request(&self, action: usize) -> Option<ApplyRequest> {
+        let Action { object, verb, .. } = &self.plan.actions[action];
+        let manifest = self.desired.manifests.get(object)?.clone();
+        let precondition = |uid: &String, forced: &[FieldConflict]| match self.versions.get(object)
+        {
+            // Only what was seen is overruled.
+            Some(version) if !forced.is_empty() => Precondition::Version {
+                uid: uid.clone(),
+                resource_version: version.clone(),
+            },
+            _ => Precondition::Uid { uid: uid.clone() },
+        };
+        let (precondition, force) = match verb {
+            Verb::Create => (Precondition::Absent, false),
+            Verb::Update { uid, forced, .. } | Verb::Adopt { uid, forced, .. } => {
+                (precondition(uid, forced), !forced.is_empty())
+            }
+            _ => return None,
+        };
+        Some(ApplyRequest::new(manifest, precondition).forced(force))
+    }
+
+    /// Whether to try again, and when.
+    fn again(&mut self, error: &ApplyError, attempt: u32) -> Option<Duration> {
+        if !error.is_retryable() {
+            self.stale |= matches!(error, ApplyError::Stale { .. });
+            return None;
+        }
+        let wait = error
+            .retry_after()
+            .unwrap_or_default()
+            .max(retry_delay(attempt));
+        // A server that wants to be left alone for long is obeyed by the next pass.
+        if self.interrupted || attempt >= self.policy.retries || wait > Duration::from_secs(30) {
+            self.retry_after = self.retry_after.max(error.retry_after());
+            return None;
+        }
+        Some(wait)
+    }
+
+    fn later(&mut self, wait: Duration, then: Todo, ids: &mut EffectIds, out: &mut Vec<Effect>) {
+        let id = ids.next();
+        self.jobs.insert(
+            id,
+            Job::Wait {
+                then: Box::new(then),
+            },
+        );
+        out.push(Effect::Request(id, Request::Wait(wait)));
+    }
+
+    fn applied(
+        &mut self,
+        action: usize,
+        attempt: u32,
+        result: Result<Applied, ApplyError>,
+        ids: &mut EffectIds,
+        out: &mut Vec<Effect>,
+    ) {
+        let answer = match result {
+            Ok(answer) => answer,
+            Err(error) => {
+                match self.again(&error, attempt) {
+                    Some(wait) => {
+                        let then = Todo::Apply {
+                            action,
+                            attempt: attempt + 1,
+                        };
+                        self.later(wait, then, ids, out);
+                    }
+                    None => self.fail(action, &error, out),
+                }
+                return;
+            }
+        };
+        let object = self.plan.actions[action].object.clone();
+        if let Some(manifest) = self.desired.manifests.get(&object) {
+            let entry = self.inventory.entries.entry(object.clone()).or_default();
+            entry.version = manifest.gvk().version;
+            entry.uid = Some(answer.uid);
+            entry.applied = (!manifest.is_sensitive()).then(|| manifest.digest());
+            entry.baseline = answer.baseline;
+            entry.keep = keep_mark(&manifest.value()["metadata"]);
+            entry.file = Some(manifest.origin().file.clone());
+            self.applied.insert(object.clone(), manifest.digest());
+        }
+        self.written.insert(object, answer.resource_version);
+        let outcome = match (&self.plan.actions[action].verb, answer.outcome) {
+            (_, WriteOutcome::Unchanged) => ObjectOutcome::Unchanged,
+            (Verb::Adopt { from, .. }, _) if *from != Owner::Us => ObjectOutcome::Adopted,
+            (_, WriteOutcome::Created) => ObjectOutcome::Created,
+            (_, WriteOutcome::Updated) => ObjectOutcome::Updated,
+        };
+        self.report(action, outcome, answer.warnings, out);
+    }
+
+    fn looked(
+        &mut self,
+        action: usize,
+        attempt: u32,
+        seen: Result<Option<LiveObject>, ApplyError>,
+        ids: &mut EffectIds,
+        out: &mut Vec<Effect>,
+    ) {
+        let object = self.plan.actions[action].object.clone();
+        let live = match seen {
+            Ok(Some(live)) => live,
+            Ok(None) => {
+                self.inventory.entries.remove(&object);
+                self.report(action, ObjectOutcome::Forgotten, Vec::new(), out);
+                return;
+            }
+            Err(error) => {
+                match self.again(&error, attempt) {
+                    Some(wait) => {
+                        let then = Todo::Look {
+                            action,
+                            attempt: attempt + 1,
+                        };
+                        self.later(wait, then, ids, out);
+                    }
+                    None => self.fail(action, &error, out),
+                }
+                return;
+            }
+        };
+        let planned = match &self.plan.actions[action].verb {
+            Verb::Prune { uid } => *uid == live.uid,
+            _ => false,
+        };
+        let entry = self
+            .inventory
+            .entries
+            .get(&object)
+            .cloned()
+            .unwrap_or_default();
+        if let Some(reason) = release(&entry, &live) {
+            self.inventory.entries.remove(&object);
+            self.report(action, ObjectOutcome::Released { reason }, Vec::new(), out);
+        } else if live.terminating {
+            self.report(action, ObjectOutcome::Terminating, Vec::new(), out);
+        } else if planned {
+            let todo = Todo::Delete {
+                action,
+                attempt,
+                live: Box::new(live),
+            };
+            // Right behind the look, before anything else is begun.
+            self.queue.push_front(todo);
+        } else {
+            let error = ApplyError::Stale {
+                object,
+                reason: "it is another object than the one in the plan".into(),
+            };
+            self.stale = true;
+            self.fail(action, &error, out);
+        }
+    }
+
+    fn deleted(
+        &mut self,
+        action: usize,
+        attempt: u32,
+        result: Result<Deleted, ApplyError>,
+        ids: &mut EffectIds,
+        out: &mut Vec<Effect>,
+    ) {
+        match result {
+            Ok(Deleted::Gone) => {
+                let object = self.plan.actions[action].object.clone();
+                self.inventory.entries.remove(&object);
+                self.report(action, ObjectOutcome::Pruned, Vec::new(), out);
+            }
+            Ok(Deleted::Terminating) => {
+                self.report(action, ObjectOutcome::Terminating, Vec::new(), out);
+            }
+            Err(error) => {
+                // The object moved between the look and the delete: look again.
+                let moved = matches!(error, ApplyError::Stale { .. });
+                let wait = if moved && attempt < self.policy.retries && !self.interrupted {
+                    Some(Duration::ZERO)
+                } else {
+                    self.again(&error, attempt)
+                };
+                match wait {
+                    Some(wait) => {
+                        let then = Todo::Look {
+                            action,
+                            attempt: attempt + 1,
+                        };
+                        self.later(wait, then, ids, out);
+                    }
+                    None => self.fail(action, &error, out),
+                }
+            }
+        }
+    }
+
+    fn fail(&mut self, action: usize, error: &ApplyError, out: &mut Vec<Effect>) {
+        let outcome = ObjectOutcome::Failed {
+            error: error.to_string(),
+            retryable: error.is_retryable() || matches!(error, ApplyError::Stale { .. }),
+        };
+        self.report(action, outcome, Vec::new(), out);
+    }
+
+    /// Reports an action that needs no request.
+    fn note(&mut self, action: usize, out: &mut Vec<Effect>) {
+        let Action {
+            object,
+            version,
+            verb,
+            ..
+        } = &self.plan.actions[action];
+        let outcome = match verb.clone() {
+            Verb::Record { uid, baseline } => {
+                let entry = self.inventory.entries.entry(object.clone()).or_default();
+                entry.version.clone_from(version);
+                entry.uid = Some(uid);
+                entry.baseline = baseline;
+                if let Some(manifest) = self.desired.manifests.get(object) {
+                    entry.applied = (!manifest.is_sensitive()).then(|| manifest.digest());
+                    entry.keep = keep_mark(&manifest.value()["metadata"]);
+                    entry.file = Some(manifest.origin().file.clone());
+                    self.applied.insert(object.clone(), manifest.digest());
+                }
+                ObjectOutcome::Unchanged
+            }
+            Verb::Release { reason } => {
+                self.inventory.entries.remove(object);
+                ObjectOutcome::Released { reason }
+            }
+            Verb::Forget => {
+                self.inventory.entries.remove(object);
+                ObjectOutcome::Forgotten
+            }
+            Verb::Keep { reason } => ObjectOutcome::Kept { reason },
+            Verb::Skip { reason } => ObjectOutcome::Skipped { reason },
+            verb => ObjectOutcome::Failed {
+                error: format!("internal: {} needs a request", verb.name()),
+                retryable: false,
+            },
+        };
+        self.report(action, outcome, Vec::new(), out);
+    }
+
+    fn report(
+        &mut self,
+        action: usize,
+        outcome: ObjectOutcome,
+        warnings: Vec<String>,
+        out: &mut Vec<Effect>,
+    ) {
+        let Action {
+            object,
+            origin,
+            verb,
+            ..
+        } = &self.plan.actions[action];
+        let (fields, forced) = match verb {
+            Verb::Update {
+                changes, forced, ..
+            }
+            | Verb::Adopt {
+                changes, forced, ..
+            } => (
+                changes
+                    .iter()
+                    .map(|change| change.path.to_string())
+                    .collect(),
+                forced.clone(),
+            ),
+            _ => (Vec::new(), Vec::new()),
+        };
+        let report = ObjectReport {
+            object: object.clone(),
+            origin: origin.clone(),
+            outcome,
+            fields,
+            forced,
+            warnings,
+        };
+        // An object that was only recorded is no deed.
+        if !matches!(report.outcome, ObjectOutcome::Unchanged) {
+            out.push(Effect::Emit(EventKind::Object {
+                revision: self.revision.clone(),
+                plan: self.digest,
+                report: Box::new(report.clone()),
+            }));
+        }
+        self.outcomes.insert(action, report);
+    }
+
+    fn finish(&mut self, now: Timestamp) -> Option<Executed> {
+        if std::mem::replace(&mut self.finished, true) {
+            return None;
+        }
+        let took = now.duration_since(self.started);
+        let report = Report {
+            reconciler: self.plan.reconciler.clone(),
+            revision: (*self.revision).clone(),
+            plan: self.digest,
+            objects: std::mem::take(&mut self.outcomes).into_values().collect(),
+            unchanged: self.plan.unchanged,
+            problems: self.plan.problems.clone(),
+            hold: self.plan.hold.clone(),
+            errors: std::mem::take(&mut self.errors),
+            interrupted: self.interrupted && !self.barred,
+            took: Duration::try_from(took).unwrap_or_default(),
+        };
+        Some(Executed {
+            report,
+            // What was done is remembered even if it could not be saved: the next pass
+            // tries again.
+            inventory: std::mem::take(&mut self.inventory),
+            saved: std::mem::take(&mut self.saved),
+            applied: std::mem::take(&mut self.applied),
+            written: std::mem::take(&mut self.written),
+            stale: self.stale,
+            retry_after: self.retry_after,
+        })
+    }
+}
+
+/// Cuts a plan into steps.
+fn steps(plan: &Plan) -> VecDeque<Step> {
+    let leaves = |action: &Action| action.origin.is_none();
+    let mut steps = VecDeque::from([Step::WriteAhead]);
+    let waves: BTreeSet<u16> = plan.actions.iter().map(|action| action.wave).collect();
+    let of = |wave: u16, leaving: bool| -> Vec<usize> {
+        plan.actions
+            .iter()
+            .enumerate()
+            .filter(|(_, action)| action.wave == wave && leaves(action) == leaving)
+            .map(|(at, _)| at)
+            .collect()
+    };
+    for &wave in &waves {
+        let actions = of(wave, false);
+        if actions.is_empty() {
+            continue;
+        }
+        let carriers: Vec<_> = actions
+            .iter()
+            .copied()
+            .filter(|at| {
+                let action = &plan.actions[*at];
+                action.verb.writes() && carries_others(&action.object.group_kind())
+            })
+            .collect();
+        steps.push_back(Step::Apply(actions));
+        if !carriers.is_empty() {
+            steps.push_back(Step::Settle(carriers));
+        }
+    }
+    for &wave in waves.iter().rev() {
+        let (prunes, notes): (Vec<_>, Vec<_>) = of(wave, true)
+            .into_iter()
+            .partition(|at| matches!(plan.actions[*at].verb, Verb::Prune { .. }));
+        if !notes.is_empty() {
+            steps.push_back(Step::Apply(notes));
+        }
+        if !prunes.is_empty() {
+            steps.push_back(Step::Prune(prunes));
+        }
+    }
+    steps.push_back(Step::Record);
+    steps
+}

@@ -1,0 +1,5 @@
+//! CustomResourceDefinitions: their defaults, their rules, and what they make of their instances.
+
+mod definition;
+
+pub(crate) use definition::{default_definition, prepare_create, prepare_update};
