@@ -97,6 +97,9 @@ fn has_status(resource: &Resource) -> bool {
 }
 
 fn resets(resource: &Resource, subresource: &str) -> gitops_diff::fieldset::FieldSet<'static> {
+    if subresource == "finalize" {
+        return [FieldPath::root().field("status")].into_iter().collect();
+    }
     if resource.is_custom() && subresource == "status" {
         return [
             FieldPath::root().field("spec"),
@@ -120,11 +123,37 @@ pub(crate) fn track(
     let served = Served(&resource);
     let reset = resets(&resource, subresource);
     let target = target(&resource, &served, subresource).reset(&reset);
-    let mut request = Track::new(object, manager, call.now);
-    if let Some(live) = live {
+    book(&target, live, object, manager, call)
+}
+
+/// Runs the bookkeeping without the nulls that the server writes for empty members
+/// (`eventTime: null`): nobody owns those.
+fn book(target: &Target<'_>, live: Option<&Value>, mut object: Value, manager: &str, call: &Call<'_>) -> ApiResult<Value> {
+    let bare_live = live.map(|live| without_nulls(live.clone()));
+    let mut request = Track::new(without_nulls(object.clone()), manager, call.now);
+    if let Some(live) = &bare_live {
         request = request.live(live);
     }
-    managed::track(&target, request).map_err(|error| failed(call, &error))
+    let booked = managed::track(target, request).map_err(|error| failed(call, &error))?;
+    let meta = super::call::metadata_mut(&mut object);
+    match booked.pointer("/metadata/managedFields") {
+        Some(entries) => meta.insert("managedFields".to_owned(), entries.clone()),
+        None => meta.remove("managedFields"),
+    };
+    Ok(object)
+}
+
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(map) => Value::Object(
+            map.into_iter()
+                .filter(|(_, value)| !value.is_null())
+                .map(|(key, value)| (key, without_nulls(value)))
+                .collect(),
+        ),
+        Value::Array(items) => Value::Array(items.into_iter().map(without_nulls).collect()),
+        other => other,
+    }
 }
 
 /// Books the fields of a request that is answered but not stored.
@@ -137,7 +166,7 @@ pub(crate) fn track_as(
 ) -> ApiResult<Value> {
     let served = Served(resource);
     let target = target(resource, &served, subresource);
-    managed::track(&target, Track::new(object, manager, call.now)).map_err(|error| failed(call, &error))
+    book(&target, None, object, manager, call)
 }
 
 /// Merges an applied object into the live one.
@@ -153,7 +182,8 @@ pub(crate) fn apply(
     let reset = resets(&resource, subresource);
     let target = target(&resource, &served, subresource).reset(&reset);
     let mut request = Apply::new(applied, &options.manager, call.now);
-    if let Some(live) = live {
+    let bare_live = live.map(|live| without_nulls(live.clone()));
+    if let Some(live) = &bare_live {
         request = request.live(live);
     }
     if options.force {
@@ -309,4 +339,16 @@ pub(crate) fn apply_scale(
         }
         managed::apply(target, &request).map(|applied| applied.object)
     })
+}
+
+/// The manager of the server's own writes: the name of the recorded server's program,
+/// which is what the API server takes for its own name.
+const OWN_MANAGER: &str = "kas";
+
+/// Books a write that the server itself makes.
+pub(crate) fn track_own(call: &Call<'_>, resource: &Resource, subresource: &str, live: &Value, object: Value) -> ApiResult<Value> {
+    let served = Served(resource);
+    let reset = resets(resource, subresource);
+    let target = target(resource, &served, subresource).reset(&reset);
+    book(&target, Some(live), object, OWN_MANAGER, call)
 }
