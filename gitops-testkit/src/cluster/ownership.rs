@@ -126,14 +126,28 @@ pub(crate) fn track(
     book(&target, live, object, manager, call)
 }
 
-/// Runs the bookkeeping without the nulls that the server writes for empty members
-/// (`eventTime: null`): nobody owns those.
+/// Runs the bookkeeping. A new object is compared with an empty one of its kind: what
+/// the server writes for that (`eventTime: null`) nobody owns.
 fn book(target: &Target<'_>, live: Option<&Value>, mut object: Value, manager: &str, call: &Call<'_>) -> ApiResult<Value> {
-    let bare_live = live.map(|live| without_nulls(live.clone()));
-    let mut request = Track::new(without_nulls(object.clone()), manager, call.now);
-    if let Some(live) = &bare_live {
-        request = request.live(live);
-    }
+    let request = match live {
+        Some(live) => Track::new(object.clone(), manager, call.now).live(live),
+        None => {
+            let mut bare = object.clone();
+            let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
+            let (group, version) = text("apiVersion").split_once('/').unwrap_or(("", text("apiVersion")));
+            let empty = crate::kinds::Kind::lookup(group, version, text("kind"))
+                .and_then(|kind| crate::kinds::decode(kind, b"{}").ok());
+            if let Some(mut empty) = empty {
+                for key in ["apiVersion", "kind"] {
+                    if let Some(map) = empty.object.as_object_mut() {
+                        map.remove(key);
+                    }
+                }
+                take_away(&mut bare, &empty.object);
+            }
+            Track::new(bare, manager, call.now)
+        }
+    };
     let booked = managed::track(target, request).map_err(|error| failed(call, &error))?;
     let meta = super::call::metadata_mut(&mut object);
     match booked.pointer("/metadata/managedFields") {
@@ -143,16 +157,19 @@ fn book(target: &Target<'_>, live: Option<&Value>, mut object: Value, manager: &
     Ok(object)
 }
 
-fn without_nulls(value: Value) -> Value {
-    match value {
-        Value::Object(map) => Value::Object(
-            map.into_iter()
-                .filter(|(_, value)| !value.is_null())
-                .map(|(key, value)| (key, without_nulls(value)))
-                .collect(),
-        ),
-        Value::Array(items) => Value::Array(items.into_iter().map(without_nulls).collect()),
-        other => other,
+/// Removes from `object` what is the same in `empty`.
+fn take_away(object: &mut Value, empty: &Value) {
+    let (Some(object), Some(empty)) = (object.as_object_mut(), empty.as_object()) else {
+        return;
+    };
+    for (key, value) in empty {
+        match object.get_mut(key) {
+            Some(same) if same == value && !value.is_object() => {
+                object.remove(key);
+            }
+            Some(inner) => take_away(inner, value),
+            None => {}
+        }
     }
 }
 
@@ -182,8 +199,7 @@ pub(crate) fn apply(
     let reset = resets(&resource, subresource);
     let target = target(&resource, &served, subresource).reset(&reset);
     let mut request = Apply::new(applied, &options.manager, call.now);
-    let bare_live = live.map(|live| without_nulls(live.clone()));
-    if let Some(live) = &bare_live {
+    if let Some(live) = live {
         request = request.live(live);
     }
     if options.force {
