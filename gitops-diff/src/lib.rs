@@ -11,3 +11,5 @@ pub mod quantity;
 pub mod schema;
 pub mod typed;
 mod value;
+
+pub use differ::SchemaDiffer;
