@@ -88,9 +88,9 @@ pub(crate) fn allocate(
         return Ok(());
     }
     let result = if dry_run {
-        kinds::allocate(object, live, &mut state.allocator.clone())
+        kinds::allocate(object, live, None)
     } else {
-        kinds::allocate(object, live, &mut state.allocator)
+        kinds::allocate(object, live, Some(&mut state.allocator))
     };
     let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     result.or_else(|errors| super::objects::check(resource, &name, &errors))
