@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use gitops_diff::schema::Schema;
 use serde_json::{Map, Value, json};
 
 use super::registry::{Resource, StorageKey, Subresource};
@@ -24,6 +25,8 @@ pub(crate) struct CustomVersion {
     pub(crate) deprecation: Option<String>,
     /// The definition is being deleted: nothing new can be created.
     pub(crate) terminating: bool,
+    /// The types of all versions, made at first use.
+    types: std::sync::OnceLock<Option<Arc<Schema>>>,
 }
 
 /// Where the scale subresource finds its values.
@@ -54,6 +57,43 @@ fn path(text: &str) -> Vec<String> {
 }
 
 impl CustomVersion {
+    /// The types of the definition's versions; `None` if they can't be read.
+    pub(crate) fn types(&self) -> Option<&Schema> {
+        self.types
+            .get_or_init(|| {
+                let mut crd = self.crd.as_ref().clone();
+                crd["kind"] = json!("CustomResourceDefinition");
+                Schema::from_crd(&crd).ok().map(Arc::new)
+            })
+            .as_deref()
+    }
+
+    fn versions(&self) -> impl Iterator<Item = &Value> {
+        self.crd.pointer("/spec/versions").and_then(Value::as_array).into_iter().flatten()
+    }
+
+    fn group(&self) -> &str {
+        text(&self.crd["spec"], "group")
+    }
+
+    /// Whether the definition serves `api_version`.
+    pub(crate) fn is_served(&self, api_version: &str) -> bool {
+        self.versions().any(|version| {
+            version.get("served") == Some(&Value::Bool(true))
+                && api_version == format!("{}/{}", self.group(), text(version, "name"))
+        })
+    }
+
+    /// The scale subresource of every version.
+    pub(crate) fn scales(&self) -> Vec<(String, Option<ScalePaths>)> {
+        self.versions()
+            .map(|version| {
+                let name = format!("{}/{}", self.group(), text(version, "name"));
+                (name, version.pointer("/subresources/scale").map(scale_paths))
+            })
+            .collect()
+    }
+
     /// The names of the fields that may be selected by, as `spec.x`.
     pub(crate) fn selectable_fields(&self) -> Vec<&str> {
         self.version
@@ -70,6 +110,14 @@ impl CustomVersion {
     /// The structural schema.
     pub(crate) fn schema(&self) -> &Value {
         self.version.pointer("/schema/openAPIV3Schema").unwrap_or(&Value::Null)
+    }
+}
+
+fn scale_paths(scale: &Value) -> ScalePaths {
+    ScalePaths {
+        spec_replicas: path(text(scale, "specReplicasPath")),
+        status_replicas: path(text(scale, "statusReplicasPath")),
+        selector: scale.get("labelSelectorPath").and_then(Value::as_str).map(path),
     }
 }
 
@@ -94,11 +142,7 @@ pub(crate) fn resources(crd: &Value) -> Vec<Resource> {
             let name = text(&version, "name").to_owned();
             let sub = version.get("subresources").cloned().unwrap_or_default();
             let kind = text(names, "kind").to_owned();
-            let scale = sub.get("scale").map(|scale| ScalePaths {
-                spec_replicas: path(text(scale, "specReplicasPath")),
-                status_replicas: path(text(scale, "statusReplicasPath")),
-                selector: scale.get("labelSelectorPath").and_then(Value::as_str).map(path),
-            });
+            let scale = sub.get("scale").map(scale_paths);
             let has_status = sub.get("status").is_some();
             let deprecation = (version.get("deprecated") == Some(&Value::Bool(true)))
                 .then(|| deprecation_warning(group, &kind, &version, spec));
@@ -146,6 +190,7 @@ pub(crate) fn resources(crd: &Value) -> Vec<Resource> {
                     deprecation,
                     terminating,
                     version,
+                    types: std::sync::OnceLock::new(),
                 })),
                 kind,
             }

@@ -35,12 +35,7 @@ pub(crate) fn prepare_create(resource: &Resource, object: &mut Value) {
 
 /// Takes what `target` may not touch from the live object, and counts the generation.
 pub(crate) fn prepare_update(resource: &Resource, object: &mut Value, live: &Value, target: Target) {
-    let target = match target {
-        Target::Main | Target::Other("scale") => kinds::Target::Object,
-        Target::Status => kinds::Target::Status,
-        Target::Other("finalize") => kinds::Target::Finalize,
-        Target::Other(_) => kinds::Target::Object,
-    };
+    let target = kinds_target(target);
     match (&resource.custom, resource.builtin) {
         (Some(custom), _) => custom_objects::prepare_update(custom, object, live, target),
         (None, Some(kind)) => kinds::prepare_update(kind, object, live, target),
@@ -61,19 +56,32 @@ pub(crate) fn copy_member(object: &mut Value, from: &Value, member: &str) {
 pub(crate) fn validate_create(resource: &Resource, object: &Value) -> Vec<FieldError> {
     match &resource.custom {
         Some(custom) => custom_objects::validate_create(resource, custom, object),
-        None => Vec::new(),
+        None => resource.builtin.map_or_else(Vec::new, |kind| kinds::validate_create(kind, object)),
     }
 }
 
 pub(crate) fn validate_update(resource: &Resource, object: &Value, live: &Value, target: Target) -> Vec<FieldError> {
     match &resource.custom {
         Some(custom) => custom_objects::validate_update(resource, custom, object, live, target),
-        None => Vec::new(),
+        None => resource
+            .builtin
+            .map_or_else(Vec::new, |kind| kinds::validate_update(kind, object, live, kinds_target(target))),
     }
 }
 
-pub(crate) fn warnings(_resource: &Resource, _object: &Value, _live: Option<&Value>) -> Vec<String> {
-    Vec::new()
+/// What a kind warns of.
+pub(crate) fn warnings(resource: &Resource, object: &Value, live: Option<&Value>) -> Vec<String> {
+    resource
+        .builtin
+        .map_or_else(Vec::new, |kind| kinds::warnings(kind, object, live))
+}
+
+fn kinds_target(target: Target) -> kinds::Target {
+    match target {
+        Target::Main | Target::Other(_) if target != Target::Other("finalize") => kinds::Target::Object,
+        Target::Status => kinds::Target::Status,
+        _ => kinds::Target::Finalize,
+    }
 }
 
 /// Gives out what there is only one of: cluster IPs and node ports.

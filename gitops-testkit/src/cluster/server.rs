@@ -390,6 +390,9 @@ fn resource(
     if let Some(custom) = &resource.custom {
         call.warnings.extend(custom.deprecation.clone());
     }
+    if let Some(warning) = resource.builtin.and_then(crate::kinds::Kind::deprecation) {
+        call.warnings.push(warning.to_owned());
+    }
     if path.resource == "componentstatuses" {
         return Err(ApiError::no_such_path());
     }

@@ -148,13 +148,15 @@ fn scale_of(resource: &Resource, object: &Value) -> ApiResult<Value> {
     Ok(scale)
 }
 
-fn scale_resource() -> Resource {
+/// `Scale`, as a resource of its own.
+pub(crate) fn scale_resource() -> Resource {
     let mut found = Builtins::get()
         .find("apps", "v1", "deployments")
         .map(|resource| resource.as_ref().clone())
         .unwrap_or_else(|| unreachable_resource());
     "autoscaling".clone_into(&mut found.group);
     "Scale".clone_into(&mut found.kind);
+    found.storage = StorageKey::new("", "");
     found.builtin = crate::kinds::Kind::lookup("autoscaling", "v1", "Scale");
     found
 }
@@ -236,12 +238,16 @@ fn apply_scale(
     if let Some(replicas) = merged.replicas {
         set_at(&mut object, &path, json!(replicas));
     }
-    match merged.entries {
-        Some(entries) => metadata_mut(&mut object).insert("managedFields".to_owned(), entries),
-        None => metadata_mut(&mut object).remove("managedFields"),
-    };
+    set_entries(&mut object, merged.entries);
     let updated = write::store_update(state, call, options, Target::Main, &stored, live, object)?;
     Ok(Answer::ok(scale_of(&call.resource.clone(), &updated)?))
+}
+
+fn set_entries(object: &mut Value, entries: Option<Value>) {
+    match entries {
+        Some(entries) => metadata_mut(object).insert("managedFields".to_owned(), entries),
+        None => metadata_mut(object).remove("managedFields"),
+    };
 }
 
 /// Writes the replicas of a scale into its object.
@@ -266,9 +272,11 @@ fn store_scale(state: &mut State, call: &mut Call<'_>, options: &WriteOptions, w
             &format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", meta_text(&live, "uid")),
         ));
     }
+    let shown = scale_of(&resource, &live)?;
+    let booked = ownership::track_scale(call, &live, &shown, wanted.clone(), &options.manager)?;
     let mut object = live.clone();
     set_at(&mut object, &replicas_path(&resource), json!(replicas));
-    let object = ownership::track(call, "scale", Some(&live), object, &options.manager)?;
+    set_entries(&mut object, booked.entries);
     let updated = write::store_update(state, call, options, Target::Main, &stored, live, object)?;
     Ok(Answer::ok(scale_of(&resource, &updated)?))
 }
