@@ -19,11 +19,19 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: &Args) -> Result<u8> {
-    let Rendered { manifests, problems, warnings } = render(&args.path).await?;
+    let Rendered {
+        manifests,
+        problems,
+        warnings,
+    } = render(&args.path).await?;
     match args.output {
         Output::Text => {
             for manifest in &manifests {
-                anstream::println!("---\n# {}\n{}", manifest.origin(), to_yaml(&manifest.value()).trim_end());
+                anstream::println!(
+                    "---\n# {}\n{}",
+                    manifest.origin(),
+                    to_yaml(&manifest.value()).trim_end()
+                );
             }
         }
         Output::Json => {

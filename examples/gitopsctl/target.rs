@@ -74,7 +74,9 @@ impl Args {
             (None, Some(file)) => gitops_kube::connect_with(file, None).await?,
             (None, None) => gitops_kube::connect().await?,
         };
-        let applier = KubeApplier::builder(client).reconciler(&self.name).build()?;
+        let applier = KubeApplier::builder(client)
+            .reconciler(&self.name)
+            .build()?;
         let reconciler = Reconciler::builder(self.name.as_str())
             .source(self.source(interval)?)
             .renderer(PlainYaml::new())
@@ -90,7 +92,9 @@ impl Args {
             Some(name) => reference(name),
             None => Reference::Head,
         };
-        let mut source = GitSource::builder(&self.repo).follow(reference).path(&self.path);
+        let mut source = GitSource::builder(&self.repo)
+            .follow(reference)
+            .path(&self.path);
         if let Some(interval) = interval {
             source = source.interval(interval);
         }

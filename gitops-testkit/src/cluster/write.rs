@@ -467,7 +467,10 @@ fn apply(state: &mut State, call: &mut Call<'_>, target: Target) -> ApiResult<An
             Ok(Answer::ok(updated))
         }
         _ => {
-            let object = decode_merged(&resource, merged)?;
+            let mut object = decode_merged(&resource, merged)?;
+            // An apply may state a version of an object that isn't there; only a number counts.
+            stated_version(&applied)?;
+            metadata_mut(&mut object).remove("resourceVersion");
             if !meta_text(&object, "uid").is_empty() {
                 return Err(ApiError::conflict(
                     &resource.group,
