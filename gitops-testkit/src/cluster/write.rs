@@ -126,8 +126,7 @@ pub(crate) fn create_object(
     let name = meta_text(&object, "name").to_owned();
     let errors = kinds::validate_create(&resource, &object);
     objects::check(&resource, &name, &errors)?;
-    // An apply may name a version and creates all the same.
-    if !version.is_empty() && ownership == Ownership::Track {
+    if !version.is_empty() {
         return Err(ApiError::bare_internal("resourceVersion should not be set on objects to be created"));
     }
     call.warnings.extend(kinds::warnings(&resource, &object, None));
