@@ -1,4 +1,4 @@
-//! Schema-aware differences, structured merge and field ownership for Kubernetes objects
+#![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod differ;

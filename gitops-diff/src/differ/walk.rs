@@ -291,7 +291,14 @@ impl Walk<'_> {
     fn speaks(&self, desired: &Value, ty: Option<TypeRef<'_>>) -> bool {
         match desired {
             Value::Null => false,
-            Value::Array(items) => !self.go || !items.is_empty(),
+            // To merge no elements into no list makes no list, even in a custom resource.
+            Value::Array(items) => {
+                let atomic = !matches!(
+                    ty.and_then(TypeRef::list_type),
+                    Some(ListType::Map | ListType::Set)
+                );
+                !items.is_empty() || (atomic && !self.go)
+            }
             Value::Object(members) if self.go && is_map(ty) => members
                 .values()
                 .any(|member| self.speaks(member, ty.and_then(TypeRef::values))),
