@@ -96,7 +96,6 @@ impl KubeApplier {
     /// `Config::default_retry` is off: the reconciler does, knows when not to, and can be
     /// interrupted. [`connect`](crate::connect()) and
     /// [`client_from`](crate::client_from) give such a client.
-    #[must_use]
     pub fn builder(client: Client) -> KubeApplierBuilder {
         KubeApplierBuilder {
             client,
@@ -250,20 +249,16 @@ fn hash(value: impl std::hash::Hash) -> u64 {
 impl Inner {
     /// Where the object is, for a request in exactly this version.
     async fn exactly(&self, about: About<'_>) -> Result<Resource, ApplyError> {
-        checked(about)?;
-        found(
-            about,
-            self.discovery.lookup(&self.transport, about.kind).await,
-        )
+        located(about, self.discovery.lookup(&self.transport, about.kind)).await
     }
 
     /// Where the object is, in this version or another.
     pub(crate) async fn anywhere(&self, about: About<'_>) -> Result<Resource, ApplyError> {
-        checked(about)?;
-        found(
+        located(
             about,
-            self.discovery.lookup_any(&self.transport, about.kind).await,
+            self.discovery.lookup_any(&self.transport, about.kind),
         )
+        .await
     }
 
     /// The path of the object.
@@ -442,23 +437,21 @@ impl Inner {
     }
 }
 
-fn checked(about: About<'_>) -> Result<(), ApplyError> {
+async fn located(
+    about: About<'_>,
+    lookup: impl Future<Output = Lookup>,
+) -> Result<Resource, ApplyError> {
     let ObjectId {
         namespace, name, ..
     } = about.object;
-    if is_path_segment(name) && namespace.as_deref().is_none_or(is_path_segment) {
-        Ok(())
-    } else {
-        Err(ApplyError::Rejected {
+    if !is_path_segment(name) || !namespace.as_deref().is_none_or(is_path_segment) {
+        return Err(ApplyError::Rejected {
             object: about.object.clone(),
             reason: "a name or namespace may not be empty, \".\" or \"..\", nor hold '/' or '%'"
                 .into(),
-        })
+        });
     }
-}
-
-fn found(about: About<'_>, lookup: Lookup) -> Result<Resource, ApplyError> {
-    match lookup {
+    match lookup.await {
         Lookup::Found(resource) => Ok(resource),
         Lookup::Unknown => Err(about.unknown_kind()),
         Lookup::Unavailable(reason) => Err(about.unavailable(reason)),
