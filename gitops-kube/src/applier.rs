@@ -299,6 +299,11 @@ impl Inner {
         self.memory().versions.insert(hash(id), seen) == Some(seen)
     }
 
+    /// In which version the object was seen last, as [`remember`](Self::remember) has it.
+    fn recall(&self, id: &ObjectId) -> Option<u64> {
+        self.memory().versions.get(&hash(id)).copied()
+    }
+
     pub(crate) fn remember_live(&self, live: &LiveObject) {
         self.remember(&live.id, &live.uid, &live.resource_version);
     }
@@ -343,6 +348,8 @@ impl Inner {
         };
         about.absent = request.precondition == Precondition::Absent;
         about.applied = Some(&body);
+        // The watch may tell of our own write before the answer to it is here.
+        let before = self.recall(id);
         let answer = match self.transport.send(call).await {
             Ok(answer) => answer,
             Err(failure) => return Err(self.failed(about, &resource, failure).await),
@@ -353,7 +360,8 @@ impl Inner {
             .map_err(|failure| about.error(failure))?;
         let uid = text(&metadata, "uid");
         let version = text(&metadata, "resourceVersion");
-        let known = self.remember(id, uid, version);
+        self.remember(id, uid, version);
+        let known = before == Some(hash((uid, version)));
         let as_asked = matches!(&request.precondition,
             Precondition::Version { uid: is, resource_version }
             if is == uid && resource_version == version);
