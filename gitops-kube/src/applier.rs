@@ -21,8 +21,8 @@ use tokio::sync::Notify;
 use crate::discovery::{Discovery, Lookup, Resource};
 use crate::failure::{About, unavailable};
 use crate::inventory::KubeInventory;
-use crate::live::{OnlyMetadata, Viewer, text};
-use crate::transport::{ACCEPT_METADATA, ACCEPT_WHOLE, Call, Transport, encoded};
+use crate::live::{OnlyMetadata, Viewer, no_object, text};
+use crate::transport::{ACCEPT_METADATA, ACCEPT_WHOLE, Call, Failure, Transport, encoded};
 use crate::{observe, settle, watch};
 
 /// How long an answer may take if nothing else was said.
@@ -284,7 +284,7 @@ impl Inner {
         &self,
         about: About<'_>,
         resource: &Resource,
-        failure: crate::transport::Failure,
+        failure: Failure,
     ) -> ApplyError {
         let error = about.error(failure);
         if matches!(error, ApplyError::UnknownKind { .. }) {
@@ -352,7 +352,10 @@ impl Inner {
             Ok(answer) => answer,
             Err(failure) => return Err(self.failed(about, &resource, failure).await),
         };
-        let OnlyMetadata { metadata } = answer.json().map_err(|failure| about.error(failure))?;
+        let metadata = answer
+            .json()
+            .and_then(OnlyMetadata::of_object)
+            .map_err(|failure| about.error(failure))?;
         let uid = text(&metadata, "uid");
         let version = text(&metadata, "resourceVersion");
         let known = self.remember(id, uid, version);
@@ -412,8 +415,8 @@ impl Inner {
         };
         let deleted = match self.transport.send(call).await {
             Ok(answer) => {
-                let left: LeftOver = answer.json().map_err(|failure| about.error(failure))?;
-                left.outcome()
+                let left = answer.json().and_then(LeftOver::outcome);
+                left.map_err(|failure| about.error(failure))?
             }
             Err(failure)
                 if failure
@@ -527,20 +530,23 @@ impl LeftOver {
     /// Some kinds (services, service accounts) answer with the object although it is gone.
     /// It is still there if it was marked and waits for its finalizers, or for its grace
     /// period, or, as a namespace does, for neither.
-    fn outcome(&self) -> Deleted {
+    fn outcome(self) -> Result<Deleted, Failure> {
         let LeftMetadata {
             deletion_timestamp,
             deletion_grace_period_seconds,
             finalizers,
         } = &self.metadata;
-        if self.kind == "Status"
+        if self.kind.is_empty() {
+            return Err(no_object());
+        }
+        let gone = self.kind == "Status"
             || deletion_timestamp.is_none()
-            || (finalizers.is_empty() && *deletion_grace_period_seconds == Some(0))
-        {
+            || (finalizers.is_empty() && *deletion_grace_period_seconds == Some(0));
+        Ok(if gone {
             Deleted::Gone
         } else {
             Deleted::Terminating
-        }
+        })
     }
 }
 
@@ -567,7 +573,7 @@ impl Applier for KubeApplier {
                 Lookup::Unavailable(reason) => {
                     return Err(unavailable(
                         format!("discovery of {kind}"),
-                        crate::transport::Failure::Unreachable {
+                        Failure::Unreachable {
                             reason,
                             source: None,
                         },

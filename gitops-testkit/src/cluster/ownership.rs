@@ -97,6 +97,9 @@ fn has_status(resource: &Resource) -> bool {
 }
 
 fn resets(resource: &Resource, subresource: &str) -> gitops_diff::fieldset::FieldSet<'static> {
+    if subresource == "finalize" {
+        return [FieldPath::root().field("status")].into_iter().collect();
+    }
     if resource.is_custom() && subresource == "status" {
         return [
             FieldPath::root().field("spec"),
@@ -120,11 +123,54 @@ pub(crate) fn track(
     let served = Served(&resource);
     let reset = resets(&resource, subresource);
     let target = target(&resource, &served, subresource).reset(&reset);
-    let mut request = Track::new(object, manager, call.now);
-    if let Some(live) = live {
-        request = request.live(live);
+    book(&target, live, object, manager, call)
+}
+
+/// Runs the bookkeeping. A new object is compared with an empty one of its kind: what
+/// the server writes for that (`eventTime: null`) nobody owns.
+fn book(target: &Target<'_>, live: Option<&Value>, mut object: Value, manager: &str, call: &Call<'_>) -> ApiResult<Value> {
+    let request = match live {
+        Some(live) => Track::new(object.clone(), manager, call.now).live(live),
+        None => {
+            let mut bare = object.clone();
+            let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
+            let (group, version) = text("apiVersion").split_once('/').unwrap_or(("", text("apiVersion")));
+            let empty = crate::kinds::Kind::lookup(group, version, text("kind"))
+                .and_then(|kind| crate::kinds::decode(kind, b"{}").ok());
+            if let Some(mut empty) = empty {
+                for key in ["apiVersion", "kind"] {
+                    if let Some(map) = empty.object.as_object_mut() {
+                        map.remove(key);
+                    }
+                }
+                take_away(&mut bare, &empty.object);
+            }
+            Track::new(bare, manager, call.now)
+        }
+    };
+    let booked = managed::track(target, request).map_err(|error| failed(call, &error))?;
+    let meta = super::call::metadata_mut(&mut object);
+    match booked.pointer("/metadata/managedFields") {
+        Some(entries) => meta.insert("managedFields".to_owned(), entries.clone()),
+        None => meta.remove("managedFields"),
+    };
+    Ok(object)
+}
+
+/// Removes from `object` what is the same in `empty`.
+fn take_away(object: &mut Value, empty: &Value) {
+    let (Some(object), Some(empty)) = (object.as_object_mut(), empty.as_object()) else {
+        return;
+    };
+    for (key, value) in empty {
+        match object.get_mut(key) {
+            Some(same) if same == value && !value.is_object() => {
+                object.remove(key);
+            }
+            Some(inner) => take_away(inner, value),
+            None => {}
+        }
     }
-    managed::track(&target, request).map_err(|error| failed(call, &error))
 }
 
 /// Books the fields of a request that is answered but not stored.
@@ -137,7 +183,7 @@ pub(crate) fn track_as(
 ) -> ApiResult<Value> {
     let served = Served(resource);
     let target = target(resource, &served, subresource);
-    managed::track(&target, Track::new(object, manager, call.now)).map_err(|error| failed(call, &error))
+    book(&target, None, object, manager, call)
 }
 
 /// Merges an applied object into the live one.
@@ -309,4 +355,16 @@ pub(crate) fn apply_scale(
         }
         managed::apply(target, &request).map(|applied| applied.object)
     })
+}
+
+/// The manager of the server's own writes: the name of the recorded server's program,
+/// which is what the API server takes for its own name.
+const OWN_MANAGER: &str = "kas";
+
+/// Books a write that the server itself makes.
+pub(crate) fn track_own(call: &Call<'_>, resource: &Resource, subresource: &str, live: &Value, object: Value) -> ApiResult<Value> {
+    let served = Served(resource);
+    let reset = resets(resource, subresource);
+    let target = target(resource, &served, subresource).reset(&reset);
+    book(&target, Some(live), object, OWN_MANAGER, call)
 }

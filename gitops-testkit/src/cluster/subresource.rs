@@ -373,6 +373,16 @@ fn evict(state: &mut State, call: &mut Call<'_>) -> ApiResult<Answer> {
         check_budget(state, call, &pod, options.dry_run)?;
     }
     let resource = call.resource.clone();
+    if !exempt && !options.dry_run {
+        // Why the pod goes is said before it does.
+        let mut told = pod.clone();
+        custom_condition(&mut told, "DisruptionTarget", "True", call.now);
+        if let Some(condition) = told["status"]["conditions"].as_array_mut().and_then(|list| list.last_mut()) {
+            condition["reason"] = json!("EvictionByEvictionAPI");
+            condition["message"] = json!("Eviction API: evicting");
+        }
+        put(state, call, told);
+    }
     delete::delete_with(state, &resource, call.namespace(), call.name(), &options, call.now)?;
     Ok(created())
 }
@@ -430,11 +440,33 @@ fn check_budget(state: &mut State, call: &Call<'_>, pod: &Value, dry_run: bool) 
         ));
     }
     if !dry_run {
+        let before = with_type(&budget);
         budget["status"]["disruptionsAllowed"] = json!(allowed - 1);
         budget["status"]["disruptedPods"][call.name()] = json!(seconds(call.now));
-        state.store.put(&key, &budget_key, &mut budget);
+        if allowed == 1 {
+            let observed = budget["metadata"]["generation"].clone();
+            super::custom_objects::set_condition(&mut budget, "DisruptionAllowed", "False", "InsufficientPods", "", call.now);
+            for condition in budget["status"]["conditions"].as_array_mut().into_iter().flatten() {
+                if condition["type"] == "DisruptionAllowed" {
+                    condition["observedGeneration"] = observed.clone();
+                }
+            }
+        }
+        let resource = Builtins::get().find("policy", "v1", "poddisruptionbudgets").cloned();
+        if let Some(resource) = resource {
+            let booked = ownership::track_own(call, &resource, "status", &before, with_type(&budget))?;
+            let mut stored = super::convert::to_storage(&resource, booked);
+            state.store.put(&key, &budget_key, &mut stored);
+        }
     }
     Ok(())
+}
+
+fn with_type(budget: &Value) -> Value {
+    let mut budget = budget.clone();
+    budget["apiVersion"] = json!("policy/v1");
+    budget["kind"] = json!("PodDisruptionBudget");
+    budget
 }
 
 /// `POST` of a service account's token.
@@ -491,4 +523,35 @@ fn token_request(state: &mut State, call: &mut Call<'_>) -> ApiResult<Answer> {
     }
     request["status"] = json!({"token": issued, "expirationTimestamp": seconds(expires)});
     Ok(Answer::Object { code: 201, object: request })
+}
+
+/// The live pod with the part of `wanted` that a subresource may change.
+pub(crate) fn pod_part(sub: &str, wanted: Value, live: &Value) -> Value {
+    let mut pod = live.clone();
+    for key in ["managedFields", "resourceVersion"] {
+        super::kinds_of::copy_member(&mut pod["metadata"], &wanted["metadata"], key);
+    }
+    if sub == "ephemeralcontainers" {
+        super::kinds_of::copy_member(&mut pod["spec"], &wanted["spec"], "ephemeralContainers");
+        for container in pod["spec"]["ephemeralContainers"].as_array_mut().into_iter().flatten() {
+            if let Some(map) = container.as_object_mut() {
+                map.entry("resources").or_insert_with(|| json!({}));
+                map.entry("terminationMessagePath").or_insert_with(|| json!("/dev/termination-log"));
+                map.entry("terminationMessagePolicy").or_insert_with(|| json!("File"));
+                map.entry("imagePullPolicy").or_insert_with(|| json!("IfNotPresent"));
+            }
+        }
+        return pod;
+    }
+    for list in ["containers", "initContainers"] {
+        for container in pod["spec"][list].as_array_mut().into_iter().flatten() {
+            let same = wanted["spec"][list].as_array().into_iter().flatten().find(|c| c["name"] == container["name"]);
+            if let Some(same) = same {
+                for key in ["resources", "resizePolicy"] {
+                    super::kinds_of::copy_member(container, same, key);
+                }
+            }
+        }
+    }
+    pod
 }

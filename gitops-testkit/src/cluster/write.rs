@@ -79,8 +79,17 @@ pub(crate) fn create(state: &mut State, call: &mut Call<'_>) -> ApiResult<Answer
     let options = WriteOptions::read(call.query, OptionsKind::Create, call.user_agent())?;
     let mut object = read_object(call, &options)?;
     call.settle_namespace(&mut object)?;
+    wipe_system_fields(&mut object);
     let created = create_object(state, call, &options, object, Ownership::Track)?;
     Ok(Answer::Object { code: 201, object: created })
+}
+
+/// Takes away what only the server sets in a new object.
+fn wipe_system_fields(object: &mut Value) {
+    let meta = metadata_mut(object);
+    for key in ["creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "uid", "selfLink"] {
+        meta.remove(key);
+    }
 }
 
 /// Whether the manager of a new object is still to be booked.
@@ -303,10 +312,15 @@ pub(crate) fn store_update(
         review::check_escalation(state, call, &object)?;
     }
     keep_system_fields(&mut object, &live);
-    kinds::prepare_update(&resource, &mut object, &live, target);
     let name = call.name().to_owned();
-    let errors = kinds::validate_update(&resource, &object, &live, target);
-    objects::check(&resource, &name, &errors)?;
+    if let Target::Other(sub @ ("ephemeralcontainers" | "resize")) = target {
+        object = super::subresource::pod_part(sub, object, &live);
+        strategy::next_generation(&mut object, &live);
+    } else {
+        kinds::prepare_update(&resource, &mut object, &live, target);
+        let errors = kinds::validate_update(&resource, &object, &live, target);
+        objects::check(&resource, &name, &errors)?;
+    }
     if target == Target::Main {
         call.warnings.extend(kinds::warnings(&resource, &object, Some(&live)));
     }
@@ -466,7 +480,11 @@ fn apply(state: &mut State, call: &mut Call<'_>, target: Target) -> ApiResult<An
             Ok(Answer::ok(updated))
         }
         _ => {
-            let object = decode_merged(&resource, merged)?;
+            let mut object = decode_merged(&resource, merged)?;
+            call.settle_namespace(&mut object)?;
+            let meta = metadata_mut(&mut object);
+            meta.insert("name".to_owned(), json!(call.path.name));
+            meta.remove("resourceVersion");
             if !meta_text(&object, "uid").is_empty() {
                 return Err(ApiError::conflict(
                     &resource.group,
@@ -524,12 +542,12 @@ pub(crate) fn read_applied(call: &mut Call<'_>, options: &WriteOptions) -> ApiRe
     if applied.pointer("/metadata/managedFields").is_some_and(|m| !m.is_null()) {
         return Err(ApiError::bad_request("metadata.managedFields must be nil"));
     }
-    let meta = metadata_mut(&mut applied);
-    if meta.get("name").and_then(Value::as_str).unwrap_or_default().is_empty() {
-        meta.insert("name".to_owned(), json!(call.path.name.as_deref().unwrap_or_default()));
+    if !meta_text(&applied, "name").is_empty() {
+        call.check_name(&applied)?;
     }
-    call.check_name(&applied)?;
-    call.settle_namespace(&mut applied)?;
+    // Checked, but not filled in: what is applied stays as the client sent it.
+    call.settle_namespace(&mut applied.clone())?;
+    metadata_mut(&mut applied);
     Ok(applied)
 }
 

@@ -15,7 +15,7 @@
 mod decode;
 mod defaults;
 mod dump;
-mod error;
+pub(crate) mod error;
 mod json;
 mod meta;
 mod quantity;
@@ -38,7 +38,10 @@ pub use decode::{
 };
 pub use defaults::default;
 pub use error::{ErrorKind, FieldError, Path, aggregate, invalid, invalid_status};
+pub(crate) use dump::internal as internal_dump;
+pub(crate) use meta::validate_metadata_at;
 pub use meta::{NameRule, validate_metadata, validate_metadata_update};
+pub(crate) use rules::{dns_subdomain, dns1035_label as dns_1035, parse_cidr};
 pub use service::{ServiceAllocator, allocate, release};
 pub use strategy::{Target, admit, prepare_create, prepare_update};
 pub use validate::{validate_create, validate_update, warnings};
@@ -173,4 +176,14 @@ fn entries() -> &'static [Entry] {
             })
             .collect()
     })
+}
+
+/// Whether `text` is an RFC 1123 label.
+pub(crate) fn is_label(text: &str) -> bool {
+    rules::dns_label(text).is_empty()
+}
+
+/// Whether `text` is an RFC 1123 subdomain.
+pub(crate) fn is_subdomain(text: &str) -> bool {
+    rules::dns_subdomain(text).is_empty()
 }

@@ -399,6 +399,15 @@ fn prepare_status_update(kind: Kind, obj: &mut Value, old: &Value) {
             copy(meta, &old["metadata"], "deletionTimestamp");
         }
     }
+    if (kind.group(), kind.name()) == ("apps", "DaemonSet") {
+        // It is a field of the spec in truth, and only shown as an annotation.
+        let current = old["metadata"]["annotations"][defaults::TEMPLATE_GENERATION]
+            .as_str()
+            .and_then(|t| t.parse::<i64>().ok());
+        if let Some(current) = current {
+            template_generation(obj, current);
+        }
+    }
     if kind.name() == "Pod" {
         if let Some(status) = object(obj, "status") {
             if text(status, "qosClass").is_empty() {

@@ -80,6 +80,7 @@ fn name_rule(kind: Kind) -> NameRule {
         | ("flowcontrol.apiserver.k8s.io", _)
         | ("events.k8s.io", _) => NameRule::PathSegment,
         ("", "Event") => NameRule::PathSegment,
+        ("apiextensions.k8s.io", _) => NameRule::Any,
         _ => NameRule::Subdomain,
     }
 }
@@ -96,6 +97,9 @@ fn metadata(kind: Kind, obj: &Value, errors: &mut Errors) {
         name_rule(kind),
         kube,
     ));
+    if kind.name() == "CustomResourceDefinition" {
+        errors.extend(crate::crd::validate_name(obj));
+    }
     if kind.name() == "CronJob" {
         let name = text(&obj["metadata"], "name");
         if name.len() > 52 {
