@@ -42,7 +42,7 @@ pub(crate) fn read_body(
     let expected = resource.api_version();
     if api_version != expected {
         // Of another version of the group nothing is known but the metadata.
-        if api_version.split('/').next() == expected.split('/').next() {
+        if api_version.split('/').next() == expected.split('/').next() && !is_served(resource, api_version) {
             let unknown = object.as_object().into_iter().flatten().map(|(key, _)| key);
             strict.extend(
                 unknown
@@ -54,6 +54,10 @@ pub(crate) fn read_body(
     }
     coerce(resource, &mut object, &mut strict, kind)?;
     Ok(Read { object, strict })
+}
+
+fn is_served(resource: &Resource, api_version: &str) -> bool {
+    resource.custom.as_ref().is_some_and(|custom| custom.is_served(api_version))
 }
 
 /// Reads the result of a patch as an object of a custom resource.

@@ -8,6 +8,7 @@ use gitops_diff::managed::{
 };
 use gitops_diff::patch::strategic::{self, PatchField, PatchSchema, PatchStrategy};
 use gitops_diff::schema::{Schema, TypeRef};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::call::Call;
@@ -60,7 +61,7 @@ impl Versions for Served<'_> {
     }
 }
 
-fn failed(call: &Call<'_>, error: &ManagedError) -> ApiError {
+fn failed(error: &ManagedError) -> ApiError {
     match error {
         ManagedError::Conflicts(conflicts) => {
             let causes: Vec<Value> = conflicts
@@ -78,10 +79,7 @@ fn failed(call: &Call<'_>, error: &ManagedError) -> ApiError {
             error
         }
         ManagedError::BadRequest(message) => ApiError::bad_request(message.clone()),
-        other => {
-            let _ = call;
-            ApiError::bare_internal(other.to_string())
-        }
+        other => ApiError::bare_internal(other.to_string()),
     }
 }
 
@@ -123,14 +121,14 @@ pub(crate) fn track(
     let served = Served(&resource);
     let reset = resets(&resource, subresource);
     let target = target(&resource, &served, subresource).reset(&reset);
-    book(&target, live, object, manager, call)
+    book(&target, live, object, manager, call.now)
 }
 
 /// Runs the bookkeeping. A new object is compared with an empty one of its kind: what
 /// the server writes for that (`eventTime: null`) nobody owns.
-fn book(target: &Target<'_>, live: Option<&Value>, mut object: Value, manager: &str, call: &Call<'_>) -> ApiResult<Value> {
+fn book(target: &Target<'_>, live: Option<&Value>, mut object: Value, manager: &str, now: Timestamp) -> ApiResult<Value> {
     let request = match live {
-        Some(live) => Track::new(object.clone(), manager, call.now).live(live),
+        Some(live) => Track::new(object.clone(), manager, now).live(live),
         None => {
             let mut bare = object.clone();
             let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
@@ -145,10 +143,10 @@ fn book(target: &Target<'_>, live: Option<&Value>, mut object: Value, manager: &
                 }
                 take_away(&mut bare, &empty.object);
             }
-            Track::new(bare, manager, call.now)
+            Track::new(bare, manager, now)
         }
     };
-    let booked = managed::track(target, request).map_err(|error| failed(call, &error))?;
+    let booked = managed::track(target, request).map_err(|error| failed(&error))?;
     let meta = super::call::metadata_mut(&mut object);
     match booked.pointer("/metadata/managedFields") {
         Some(entries) => meta.insert("managedFields".to_owned(), entries.clone()),
@@ -183,7 +181,7 @@ pub(crate) fn track_as(
 ) -> ApiResult<Value> {
     let served = Served(resource);
     let target = target(resource, &served, subresource);
-    book(&target, None, object, manager, call)
+    book(&target, None, object, manager, call.now)
 }
 
 /// Merges an applied object into the live one.
@@ -207,7 +205,7 @@ pub(crate) fn apply(
     }
     managed::apply(&target, &request)
         .map(|applied| applied.object)
-        .map_err(|error| failed(call, &error))
+        .map_err(|error| failed(&error))
 }
 
 /// Whether a write changes nothing; times of ownership alone are no change, and put back.
@@ -319,7 +317,7 @@ fn written(
         let entries = from_scale(&parent, &entries, &resource.api_version(), paths)?;
         Ok((after, entries))
     };
-    let (after, entries) = run().map_err(|error| failed(call, &error))?;
+    let (after, entries) = run().map_err(|error| failed(&error))?;
     Ok(WrittenScale {
         replicas: after.pointer("/spec/replicas").and_then(Value::as_i64),
         entries: entries.as_array().is_some_and(|list| !list.is_empty()).then_some(entries),
@@ -359,12 +357,19 @@ pub(crate) fn apply_scale(
 
 /// The manager of the server's own writes: the name of the recorded server's program,
 /// which is what the API server takes for its own name.
-const OWN_MANAGER: &str = "kas";
+pub(crate) const OWN_MANAGER: &str = "kas";
 
 /// Books a write that the server itself makes.
-pub(crate) fn track_own(call: &Call<'_>, resource: &Resource, subresource: &str, live: &Value, object: Value) -> ApiResult<Value> {
+pub(crate) fn track_own(
+    resource: &Resource,
+    subresource: &str,
+    live: &Value,
+    object: Value,
+    manager: &str,
+    now: Timestamp,
+) -> ApiResult<Value> {
     let served = Served(resource);
     let reset = resets(resource, subresource);
     let target = target(resource, &served, subresource).reset(&reset);
-    book(&target, Some(live), object, OWN_MANAGER, call)
+    book(&target, Some(live), object, manager, now)
 }

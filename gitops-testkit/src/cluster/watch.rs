@@ -128,7 +128,6 @@ impl Watch {
     fn table(&self, state: &State, object: Value, meta: Value, columns: bool) -> ApiResult<Value> {
         let path = super::request::ResourcePath::default();
         let call = Call {
-            method: &http::Method::GET,
             resource: self.resource.clone(),
             path: &path,
             query: &self.table_query,

@@ -46,7 +46,8 @@ struct Request {
     query: BTreeMap<String, Value>,
     #[serde(default)]
     headers: BTreeMap<String, Value>,
-    body: Option<Value>,
+    /// As text: the order of members counts.
+    body: Option<Box<serde_json::value::RawValue>>,
     raw_body: Option<String>,
     body_from: Option<BodyFrom>,
 }
@@ -149,6 +150,21 @@ impl Player {
         Ok(out)
     }
 
+    /// Replaces variables in JSON text, where they stand within strings.
+    fn fill_json(&self, text: &str) -> Result<String, String> {
+        let mut text = text.to_owned();
+        for (name, value) in &self.variables {
+            let hole = format!("{{{{{name}}}}}");
+            if let Value::String(inner) = value {
+                let quoted = Value::String(inner.clone()).to_string();
+                text = text.replace(&hole, &quoted[1..quoted.len() - 1]);
+            } else {
+                text = text.replace(&format!("\"{hole}\""), &value.to_string());
+            }
+        }
+        self.fill_text(&text)
+    }
+
     fn fill(&self, value: &Value) -> Result<Value, String> {
         Ok(match value {
             Value::String(text) => {
@@ -219,7 +235,7 @@ impl Player {
             }
         }
         let body = match (&request.body, &request.raw_body, &request.body_from) {
-            (Some(body), _, _) => Some(self.fill(body)?.to_string()),
+            (Some(body), _, _) => Some(self.fill_json(body.get())?),
             (_, Some(raw), _) => Some(self.fill_text(raw)?),
             (_, _, Some(from)) => {
                 let value = self
@@ -298,7 +314,11 @@ impl Player {
             return out;
         }
         let subset = matching == "subset";
-        compare(&json!(expected.warnings), &json!(answer.warnings), "warnings", &mut self.bindings, &mut out, false);
+        let warnings = match self.fill(&json!(expected.warnings)) {
+            Ok(warnings) => warnings,
+            Err(problem) => return vec![problem],
+        };
+        compare(&warnings, &json!(answer.warnings), "warnings", &mut self.bindings, &mut out, false);
         if let Some(text) = &expected.text {
             let text = self.fill_text(text).unwrap_or_default();
             let same = if subset { answer.text.contains(&text) } else { answer.text == text };
