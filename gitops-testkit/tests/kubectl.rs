@@ -47,7 +47,8 @@ impl Kubectl<'_> {
         let _ = stdin.write_all(input.as_bytes()).await;
         drop(stdin);
         let output = child.wait_with_output().await.unwrap();
-        let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned()
+            + &String::from_utf8_lossy(&output.stderr);
         (output.status.success(), text)
     }
 
@@ -94,52 +95,136 @@ async fn kubectl_works_against_it() {
         let home = tempfile::tempdir().unwrap();
         let cluster = FakeCluster::builder().controllers(true).build();
         let server = cluster.serve("127.0.0.1:0".parse().unwrap()).await.unwrap();
-        std::fs::write(home.path().join("config"), cluster.kubeconfig(&server.url())).unwrap();
-        story(&Kubectl { binary, home: home.path() }, &cluster).await;
+        std::fs::write(
+            home.path().join("config"),
+            cluster.kubeconfig(&server.url()),
+        )
+        .unwrap();
+        story(
+            &Kubectl {
+                binary,
+                home: home.path(),
+            },
+            &cluster,
+        )
+        .await;
         server.shutdown().await;
     }
 }
 
 async fn story(kubectl: &Kubectl<'_>, cluster: &FakeCluster) {
     kubectl.ok("create namespace shop").await;
-    assert!(kubectl.ok("get namespaces -o name").await.contains("namespace/shop"));
+    assert!(
+        kubectl
+            .ok("get namespaces -o name")
+            .await
+            .contains("namespace/shop")
+    );
 
     // Client-side, then the server's way, then again: nothing to change.
     let applied = kubectl.ok_with("apply -n shop -f -", MANIFESTS).await;
     assert!(applied.contains("deployment.apps/web created"), "{applied}");
     let changed = MANIFESTS.replace("fast", "slow");
-    assert!(!kubectl.run("diff -n shop -f -", &changed).await.0, "diff finds a difference");
+    assert!(
+        !kubectl.run("diff -n shop -f -", &changed).await.0,
+        "diff finds a difference"
+    );
     let applied = kubectl.ok_with("apply -n shop -f -", &changed).await;
-    assert!(applied.contains("configmap/settings configured"), "{applied}");
-    assert!(applied.contains("deployment.apps/web unchanged"), "{applied}");
-    kubectl.ok_with("apply -n shop --server-side --force-conflicts -f -", &changed).await;
+    assert!(
+        applied.contains("configmap/settings configured"),
+        "{applied}"
+    );
+    assert!(
+        applied.contains("deployment.apps/web unchanged"),
+        "{applied}"
+    );
+    kubectl
+        .ok_with(
+            "apply -n shop --server-side --force-conflicts -f -",
+            &changed,
+        )
+        .await;
     let mark = cluster.mark();
-    kubectl.ok_with("apply -n shop --server-side -f -", &changed).await;
+    kubectl
+        .ok_with("apply -n shop --server-side -f -", &changed)
+        .await;
     assert_eq!(cluster.writes_since(mark).len(), 3);
 
-    assert_eq!(kubectl.ok("get -n shop configmap settings -o jsonpath={.data.mode}").await, "slow");
-    assert!(kubectl.ok("get -n shop deployment web -o yaml").await.contains("image: registry.test/web:1"));
+    assert_eq!(
+        kubectl
+            .ok("get -n shop configmap settings -o jsonpath={.data.mode}")
+            .await,
+        "slow"
+    );
+    assert!(
+        kubectl
+            .ok("get -n shop deployment web -o yaml")
+            .await
+            .contains("image: registry.test/web:1")
+    );
     let all = kubectl.ok("get all -A").await;
-    assert!(all.contains("deployment.apps/web") && all.contains("service/kubernetes"), "{all}");
+    assert!(
+        all.contains("deployment.apps/web") && all.contains("service/kubernetes"),
+        "{all}"
+    );
 
-    kubectl.ok("scale -n shop deployment/web --replicas=5").await;
-    assert_eq!(kubectl.ok("get -n shop deployment web -o jsonpath={.spec.replicas}").await, "5");
-    let rolled = kubectl.ok("rollout status -n shop deployment/web --timeout=20s").await;
+    kubectl
+        .ok("scale -n shop deployment/web --replicas=5")
+        .await;
+    assert_eq!(
+        kubectl
+            .ok("get -n shop deployment web -o jsonpath={.spec.replicas}")
+            .await,
+        "5"
+    );
+    let rolled = kubectl
+        .ok("rollout status -n shop deployment/web --timeout=20s")
+        .await;
     assert!(rolled.contains("successfully rolled out"), "{rolled}");
-    kubectl.ok("wait -n shop --for=condition=Available deployment/web --timeout=20s").await;
+    kubectl
+        .ok("wait -n shop --for=condition=Available deployment/web --timeout=20s")
+        .await;
     kubectl.ok("label -n shop deployment/web tier=front").await;
-    kubectl.ok("annotate -n shop deployment/web example.com/a=b").await;
-    assert!(kubectl.ok("get -n shop deployments -l tier=front -o name").await.contains("web"));
-    kubectl.ok("set image -n shop deployment/web web=registry.test/web:2").await;
+    kubectl
+        .ok("annotate -n shop deployment/web example.com/a=b")
+        .await;
+    assert!(
+        kubectl
+            .ok("get -n shop deployments -l tier=front -o name")
+            .await
+            .contains("web")
+    );
+    kubectl
+        .ok("set image -n shop deployment/web web=registry.test/web:2")
+        .await;
 
-    assert!(kubectl.ok("explain deployment.spec.replicas").await.contains("replicas"));
+    assert!(
+        kubectl
+            .ok("explain deployment.spec.replicas")
+            .await
+            .contains("replicas")
+    );
     assert!(kubectl.ok("api-resources").await.contains("deployments"));
     assert!(kubectl.ok("auth can-i create pods").await.contains("yes"));
-    let (good, refused) = kubectl.run("create -n shop -f -", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\nbogus: 1\n").await;
+    let (good, refused) = kubectl
+        .run(
+            "create -n shop -f -",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\nbogus: 1\n",
+        )
+        .await;
     assert!(!good && refused.contains("unknown field"), "{refused}");
 
-    let watched = kubectl.run("get -n shop configmaps --watch --output-watch-events --request-timeout=2s", "").await.1;
-    assert!(watched.contains("ADDED") && watched.contains("settings"), "{watched}");
+    let watched = kubectl
+        .run(
+            "get -n shop configmaps --watch --output-watch-events --request-timeout=2s",
+            "",
+        )
+        .await
+        .1;
+    assert!(
+        watched.contains("ADDED") && watched.contains("settings"),
+        "{watched}"
+    );
 
     kubectl.ok("delete -n shop configmap settings").await;
     kubectl.ok("delete namespace shop --timeout=20s").await;

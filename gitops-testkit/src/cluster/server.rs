@@ -95,7 +95,8 @@ fn authenticate(state: &State, tokens: &Tokens, no_token: NoToken, headers: &Hea
 }
 
 /// Whether a request comes from a program made with client-go: its user agents look like
-/// `kubectl/v1.33.1 (linux/amd64) kubernetes/8adc0f0`.
+/// `kubectl/v1.33.1 (linux/amd64) kubernetes/8adc0f0`. It reads a user's token for TLS only
+/// (`IsConfigTransportTLS` in `tools/clientcmd/client_config.go`).
 fn is_client_go(headers: &HeaderMap) -> bool {
     headers
         .get("user-agent")
