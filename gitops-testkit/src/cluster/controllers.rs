@@ -85,7 +85,14 @@ fn delete_object(state: &mut State, found: &Found, propagation: Option<&str>) {
         ..DeleteOptions::default()
     };
     let now = state.now();
-    delete::delete_quietly(state, &found.resource, found.namespace(), found.name(), &options, now);
+    delete::delete_quietly(
+        state,
+        &found.resource,
+        found.namespace(),
+        found.name(),
+        &options,
+        now,
+    );
 }
 
 /// Takes a finalizer off, and the object away if it was the last.
@@ -102,7 +109,9 @@ fn finish(state: &mut State, found: &Found, finalizer: &str) {
         delete::remove(state, &found.resource, found.namespace(), &found.key);
     } else {
         let mut stored = convert::to_storage(&found.resource, object);
-        state.store.put(&found.resource.storage, &found.key, &mut stored);
+        state
+            .store
+            .put(&found.resource.storage, &found.key, &mut stored);
     }
 }
 
@@ -120,7 +129,12 @@ fn collect_garbage(state: &mut State) {
     let all = everything(state);
     let known: BTreeSet<(String, String)> = all
         .iter()
-        .map(|found| (found.uid().to_owned(), found.namespace().unwrap_or_default().to_owned()))
+        .map(|found| {
+            (
+                found.uid().to_owned(),
+                found.namespace().unwrap_or_default().to_owned(),
+            )
+        })
         .collect();
     let is_there = |uid: &str, namespace: &str| {
         let here = (uid.to_owned(), namespace.to_owned());
@@ -131,12 +145,20 @@ fn collect_garbage(state: &mut State) {
         let had = finalizers(&owner.object);
         let dependents: Vec<&Found> = all
             .iter()
-            .filter(|found| owners(&found.object).iter().any(|o| o["uid"] == owner.uid()))
+            .filter(|found| {
+                owners(&found.object)
+                    .iter()
+                    .any(|o| o["uid"] == owner.uid())
+            })
             .collect();
         if had.iter().any(|f| f == "orphan") {
             for dependent in dependents {
                 let mut object = dependent.object.clone();
-                let left: Vec<Value> = owners(&object).into_iter().filter(|o| o["uid"] != owner.uid()).cloned().collect();
+                let left: Vec<Value> = owners(&object)
+                    .into_iter()
+                    .filter(|o| o["uid"] != owner.uid())
+                    .cloned()
+                    .collect();
                 let meta = metadata_mut(&mut object);
                 if left.is_empty() {
                     meta.remove("ownerReferences");
@@ -144,7 +166,9 @@ fn collect_garbage(state: &mut State) {
                     meta.insert("ownerReferences".to_owned(), json!(left));
                 }
                 let mut stored = convert::to_storage(&dependent.resource, object);
-                state.store.put(&dependent.resource.storage, &dependent.key, &mut stored);
+                state
+                    .store
+                    .put(&dependent.resource.storage, &dependent.key, &mut stored);
             }
             finish(state, owner, "orphan");
         } else if had.iter().any(|f| f == "foregroundDeletion") {
@@ -165,9 +189,11 @@ fn collect_garbage(state: &mut State) {
         let owners = owners(&found.object);
         let namespace = found.namespace().unwrap_or_default();
         let orphaned = !owners.is_empty()
-            && !owners
-                .iter()
-                .any(|o| o["uid"].as_str().is_some_and(|uid| is_there(uid, namespace)));
+            && !owners.iter().any(|o| {
+                o["uid"]
+                    .as_str()
+                    .is_some_and(|uid| is_there(uid, namespace))
+            });
         if orphaned && !found.is_terminating() {
             delete_object(state, found, Some("Background"));
         }
@@ -194,12 +220,17 @@ fn finish_namespaces(state: &mut State) {
         for found in inside.iter().filter(|found| !found.is_terminating()) {
             delete_object(state, found, Some("Background"));
         }
-        let left = everything(state).iter().any(|found| found.namespace() == Some(name.as_str()));
+        let left = everything(state)
+            .iter()
+            .any(|found| found.namespace() == Some(name.as_str()));
         if left {
             continue;
         }
         let mut object = namespace.clone();
-        if let Some(list) = object.pointer_mut("/spec/finalizers").and_then(Value::as_array_mut) {
+        if let Some(list) = object
+            .pointer_mut("/spec/finalizers")
+            .and_then(Value::as_array_mut)
+        {
             list.retain(|f| f != "kubernetes");
             if list.is_empty() {
                 object["spec"] = json!({});
@@ -227,17 +258,31 @@ fn roll_out_deployments(state: &mut State) {
         .map(|(_, stored)| state.load(&resource, stored))
         .collect();
     for live in all {
-        let generation = live.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or(0);
+        let generation = live
+            .pointer("/metadata/generation")
+            .and_then(Value::as_i64)
+            .unwrap_or(0);
         let paused = live.pointer("/spec/paused") == Some(&Value::Bool(true));
-        let observed = live.pointer("/status/observedGeneration").and_then(Value::as_i64).unwrap_or(0);
+        let observed = live
+            .pointer("/status/observedGeneration")
+            .and_then(Value::as_i64)
+            .unwrap_or(0);
         if observed >= generation || !meta_text(&live, "deletionTimestamp").is_empty() {
             continue;
         }
-        let replicas = live.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1);
+        let replicas = live
+            .pointer("/spec/replicas")
+            .and_then(Value::as_i64)
+            .unwrap_or(1);
         let mut object = live.clone();
         object["status"]["observedGeneration"] = json!(generation);
         if !paused {
-            for key in ["replicas", "updatedReplicas", "readyReplicas", "availableReplicas"] {
+            for key in [
+                "replicas",
+                "updatedReplicas",
+                "readyReplicas",
+                "availableReplicas",
+            ] {
                 if replicas == 0 {
                     if let Some(status) = object["status"].as_object_mut() {
                         status.remove(key);
@@ -246,21 +291,45 @@ fn roll_out_deployments(state: &mut State) {
                     object["status"][key] = json!(replicas);
                 }
             }
-            set_condition(&mut object, "Available", "True", "MinimumReplicasAvailable", "Deployment has minimum availability.", now);
+            set_condition(
+                &mut object,
+                "Available",
+                "True",
+                "MinimumReplicasAvailable",
+                "Deployment has minimum availability.",
+                now,
+            );
             let name = meta_text(&live, "name");
             let message = format!("Deployment {name:?} has successfully progressed.");
-            set_condition(&mut object, "Progressing", "True", "NewReplicaSetAvailable", &message, now);
-            for condition in object["status"]["conditions"].as_array_mut().into_iter().flatten() {
+            set_condition(
+                &mut object,
+                "Progressing",
+                "True",
+                "NewReplicaSetAvailable",
+                &message,
+                now,
+            );
+            for condition in object["status"]["conditions"]
+                .as_array_mut()
+                .into_iter()
+                .flatten()
+            {
                 condition["lastUpdateTime"] = json!(seconds(now));
             }
         }
-        let key = object_key(Some(meta_text(&live, "namespace")), meta_text(&live, "name"));
+        let key = object_key(
+            Some(meta_text(&live, "namespace")),
+            meta_text(&live, "name"),
+        );
         match ownership::track_own(&resource, "status", &live, object, MANAGER, now) {
             Ok(object) => {
                 let mut stored = convert::to_storage(&resource, object);
                 state.store.put(&resource.storage, &key, &mut stored);
             }
-            Err(error) => tracing::warn!(error = error.message, "a Deployment's status was not written"),
+            Err(error) => tracing::warn!(
+                error = error.message,
+                "a Deployment's status was not written"
+            ),
         }
     }
 }

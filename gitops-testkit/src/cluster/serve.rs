@@ -91,6 +91,10 @@ impl FakeCluster {
                 });
             }
         });
-        Ok(ServerHandle { address, stop, task })
+        Ok(ServerHandle {
+            address,
+            stop,
+            task,
+        })
     }
 }
