@@ -30,19 +30,26 @@ pub(crate) fn read_body(
 ) -> ApiResult<Read> {
     let text = String::from_utf8_lossy(body);
     if kind.is_empty() || api_version.is_empty() {
-        let missing = if kind.is_empty() { "Kind" } else { "apiVersion" };
+        let missing = if kind.is_empty() {
+            "Kind"
+        } else {
+            "apiVersion"
+        };
         return Err(ApiError::bad_request(format!(
             "the object provided is unrecognized (must be of type {}): Object '{missing}' is missing in '{text}'",
             resource.kind
         )));
     }
-    let read = kinds::decode_untyped(body).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    let read =
+        kinds::decode_untyped(body).map_err(|error| ApiError::bad_request(error.to_string()))?;
     let mut object = read.object;
     let mut strict = read.strict;
     let expected = resource.api_version();
     if api_version != expected {
         // Of another version of the group nothing is known but the metadata.
-        if api_version.split('/').next() == expected.split('/').next() {
+        if api_version.split('/').next() == expected.split('/').next()
+            && !is_served(resource, api_version)
+        {
             let unknown = object.as_object().into_iter().flatten().map(|(key, _)| key);
             strict.extend(
                 unknown
@@ -56,6 +63,13 @@ pub(crate) fn read_body(
     Ok(Read { object, strict })
 }
 
+fn is_served(resource: &Resource, api_version: &str) -> bool {
+    resource
+        .custom
+        .as_ref()
+        .is_some_and(|custom| custom.is_served(api_version))
+}
+
 /// Reads the result of a patch as an object of a custom resource.
 pub(crate) fn read_patched(resource: &Resource, value: Value) -> ApiResult<Read> {
     let mut object = value;
@@ -65,11 +79,21 @@ pub(crate) fn read_patched(resource: &Resource, value: Value) -> ApiResult<Read>
 }
 
 /// Brings metadata into its form and drops what the schema doesn't know.
-fn coerce(resource: &Resource, object: &mut Value, strict: &mut Vec<String>, kind: &str) -> ApiResult<()> {
+fn coerce(
+    resource: &Resource,
+    object: &mut Value,
+    strict: &mut Vec<String>,
+    kind: &str,
+) -> ApiResult<()> {
     if let Some(meta) = object.get("metadata") {
-        let read = kinds::decode_metadata(meta)
-            .map_err(|error| cannot_be_handled(kind, &resource.version, &resource.kind, &error.to_string()))?;
-        strict.extend(read.strict.iter().map(|note| note.replacen("field \"", "field \"metadata.", 1)));
+        let read = kinds::decode_metadata(meta).map_err(|error| {
+            cannot_be_handled(kind, &resource.version, &resource.kind, &error.to_string())
+        })?;
+        strict.extend(
+            read.strict
+                .iter()
+                .map(|note| note.replacen("field \"", "field \"metadata.", 1)),
+        );
         object["metadata"] = read.object;
     }
     if let Some(custom) = &resource.custom {
@@ -93,7 +117,12 @@ pub(crate) fn wrong_version(resource: &Resource, object: &Value) -> Option<ApiEr
     }
     if kind != resource.kind {
         let cause = Cause::invalid("kind", &json!(kind), &format!("must be {}", resource.kind));
-        return Some(ApiError::invalid(&resource.group, kind, meta_text(object, "name"), &[cause]));
+        return Some(ApiError::invalid(
+            &resource.group,
+            kind,
+            meta_text(object, "name"),
+            &[cause],
+        ));
     }
     None
 }
@@ -119,7 +148,12 @@ pub(crate) fn prepare_create(custom: &CustomVersion, object: &mut Value) {
 }
 
 /// Takes what `target` may not touch from the live object, and counts the generation.
-pub(crate) fn prepare_update(custom: &CustomVersion, object: &mut Value, live: &Value, target: kinds::Target) {
+pub(crate) fn prepare_update(
+    custom: &CustomVersion,
+    object: &mut Value,
+    live: &Value,
+    target: kinds::Target,
+) {
     if target == kinds::Target::Status {
         let mut next = live.clone();
         copy_member(&mut next, object, "status");
@@ -134,15 +168,32 @@ pub(crate) fn prepare_update(custom: &CustomVersion, object: &mut Value, live: &
         copy_member(object, live, "status");
     }
     let members = object.as_object().into_iter().chain(live.as_object());
-    let changed = members
-        .flat_map(|map| map.keys())
-        .any(|key| key != "metadata" && !(key == "status" && custom.has_status) && object.get(key) != live.get(key));
-    let generation = live.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or(0);
-    metadata_mut(object).insert("generation".to_owned(), json!(generation + i64::from(changed)));
+    let changed = members.flat_map(|map| map.keys()).any(|key| {
+        key != "metadata"
+            && !(key == "status" && custom.has_status)
+            && object.get(key) != live.get(key)
+    });
+    let generation = live
+        .pointer("/metadata/generation")
+        .and_then(Value::as_i64)
+        .unwrap_or(0);
+    metadata_mut(object).insert(
+        "generation".to_owned(),
+        json!(generation + i64::from(changed)),
+    );
 }
 
-pub(crate) fn validate_create(resource: &Resource, custom: &CustomVersion, object: &Value) -> Vec<FieldError> {
-    let mut errors = kinds::validate_metadata(object, resource.namespaced, kinds::NameRule::Subdomain, false);
+pub(crate) fn validate_create(
+    resource: &Resource,
+    custom: &CustomVersion,
+    object: &Value,
+) -> Vec<FieldError> {
+    let mut errors = kinds::validate_metadata(
+        object,
+        resource.namespaced,
+        kinds::NameRule::Subdomain,
+        false,
+    );
     errors.extend(custom.structural().validate(object));
     errors
 }
@@ -154,7 +205,12 @@ pub(crate) fn validate_update(
     live: &Value,
     target: Target,
 ) -> Vec<FieldError> {
-    let mut errors = kinds::validate_metadata(object, resource.namespaced, kinds::NameRule::PathSegment, false);
+    let mut errors = kinds::validate_metadata(
+        object,
+        resource.namespaced,
+        kinds::NameRule::PathSegment,
+        false,
+    );
     // The generic part of an update and the kind's own both check what may change.
     errors.extend(kinds::validate_metadata_update(object, live));
     errors.extend(kinds::validate_metadata_update(object, live));
@@ -176,7 +232,14 @@ pub(crate) fn terminating(_resource: &Resource) -> ApiError {
 }
 
 /// Sets a condition of `object`, and its time if the status changes.
-pub(crate) fn set_condition(object: &mut Value, kind: &str, status: &str, reason: &str, message: &str, now: Timestamp) {
+pub(crate) fn set_condition(
+    object: &mut Value,
+    kind: &str,
+    status: &str,
+    reason: &str,
+    message: &str,
+    now: Timestamp,
+) {
     let conditions = &mut object["status"]["conditions"];
     if !conditions.is_array() {
         *conditions = json!([]);
@@ -205,7 +268,10 @@ pub(crate) fn set_condition(object: &mut Value, kind: &str, status: &str, reason
 /// that are being deleted and have no objects any more.
 pub(crate) fn settle_definitions(state: &mut State) {
     let now = state.now();
-    let Some(resource) = Builtins::get().find("apiextensions.k8s.io", "v1", "customresourcedefinitions").cloned() else {
+    let Some(resource) = Builtins::get()
+        .find("apiextensions.k8s.io", "v1", "customresourcedefinitions")
+        .cloned()
+    else {
         return;
     };
     let all: Vec<(String, Value)> = state
@@ -231,10 +297,24 @@ pub(crate) fn settle_definitions(state: &mut State) {
         set_condition(&mut next, "NamesAccepted", status, reason, &message, now);
         if status == "True" {
             if !condition(crd, "Established") {
-                set_condition(&mut next, "Established", "True", "InitialNamesAccepted", "the initial names have been accepted", now);
+                set_condition(
+                    &mut next,
+                    "Established",
+                    "True",
+                    "InitialNamesAccepted",
+                    "the initial names have been accepted",
+                    now,
+                );
             }
         } else if !condition(crd, "Established") {
-            set_condition(&mut next, "Established", "False", "NotAccepted", "not all names are accepted", now);
+            set_condition(
+                &mut next,
+                "Established",
+                "False",
+                "NotAccepted",
+                "not all names are accepted",
+                now,
+            );
         }
         if next != *crd {
             let mut stored = convert::to_storage(&resource, next);
@@ -270,7 +350,11 @@ pub(crate) fn delete_instances(state: &mut State, definition: &str, now: Timesta
         .customs()
         .values()
         .flatten()
-        .find(|r| r.custom.as_ref().is_some_and(|c| c.definition == definition))
+        .find(|r| {
+            r.custom
+                .as_ref()
+                .is_some_and(|c| c.definition == definition)
+        })
         .cloned()
     else {
         return;
@@ -281,11 +365,21 @@ pub(crate) fn delete_instances(state: &mut State, definition: &str, now: Timesta
         .into_iter()
         .map(|(_, stored)| {
             let object = stored.value();
-            (meta_text(&object, "namespace").to_owned(), meta_text(&object, "name").to_owned())
+            (
+                meta_text(&object, "namespace").to_owned(),
+                meta_text(&object, "name").to_owned(),
+            )
         })
         .collect();
     for (namespace, name) in keys {
         let namespace = (!namespace.is_empty()).then_some(namespace.as_str());
-        delete::delete_quietly(state, &resource, namespace, &name, &DeleteOptions::default(), now);
+        delete::delete_quietly(
+            state,
+            &resource,
+            namespace,
+            &name,
+            &DeleteOptions::default(),
+            now,
+        );
     }
 }

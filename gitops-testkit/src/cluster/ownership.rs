@@ -8,6 +8,7 @@ use gitops_diff::managed::{
 };
 use gitops_diff::patch::strategic::{self, PatchField, PatchSchema, PatchStrategy};
 use gitops_diff::schema::{Schema, TypeRef};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::call::Call;
@@ -53,14 +54,19 @@ impl Versions for Served<'_> {
             object["apiVersion"] = json!(api_version);
             return Ok(object);
         }
-        let from = object.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
-        let from = self.other(from).ok_or("the object's version is not served")?;
+        let from = object
+            .get("apiVersion")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let from = self
+            .other(from)
+            .ok_or("the object's version is not served")?;
         let to = self.other(api_version).ok_or("the version is not served")?;
         Ok(convert::from_storage(to, convert::to_storage(from, object)))
     }
 }
 
-fn failed(call: &Call<'_>, error: &ManagedError) -> ApiError {
+fn failed(error: &ManagedError) -> ApiError {
     match error {
         ManagedError::Conflicts(conflicts) => {
             let causes: Vec<Value> = conflicts
@@ -78,15 +84,13 @@ fn failed(call: &Call<'_>, error: &ManagedError) -> ApiError {
             error
         }
         ManagedError::BadRequest(message) => ApiError::bad_request(message.clone()),
-        other => {
-            let _ = call;
-            ApiError::bare_internal(other.to_string())
-        }
+        other => ApiError::bare_internal(other.to_string()),
     }
 }
 
 fn target<'a>(resource: &Resource, served: &'a Served<'a>, subresource: &str) -> Target<'a> {
-    Target::new(served, resource.api_version(), resource.kind.clone()).subresource(subresource.to_owned())
+    Target::new(served, resource.api_version(), resource.kind.clone())
+        .subresource(subresource.to_owned())
 }
 
 fn has_status(resource: &Resource) -> bool {
@@ -108,7 +112,12 @@ fn resets(resource: &Resource, subresource: &str) -> gitops_diff::fieldset::Fiel
         .into_iter()
         .collect();
     }
-    reset_fields(&resource.group, &resource.kind, subresource, has_status(resource))
+    reset_fields(
+        &resource.group,
+        &resource.kind,
+        subresource,
+        has_status(resource),
+    )
 }
 
 /// Books what a create, an update or a patch changed.
@@ -123,18 +132,26 @@ pub(crate) fn track(
     let served = Served(&resource);
     let reset = resets(&resource, subresource);
     let target = target(&resource, &served, subresource).reset(&reset);
-    book(&target, live, object, manager, call)
+    book(&target, live, object, manager, call.now)
 }
 
 /// Runs the bookkeeping. A new object is compared with an empty one of its kind: what
 /// the server writes for that (`eventTime: null`) nobody owns.
-fn book(target: &Target<'_>, live: Option<&Value>, mut object: Value, manager: &str, call: &Call<'_>) -> ApiResult<Value> {
+fn book(
+    target: &Target<'_>,
+    live: Option<&Value>,
+    mut object: Value,
+    manager: &str,
+    now: Timestamp,
+) -> ApiResult<Value> {
     let request = match live {
-        Some(live) => Track::new(object.clone(), manager, call.now).live(live),
+        Some(live) => Track::new(object.clone(), manager, now).live(live),
         None => {
             let mut bare = object.clone();
             let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
-            let (group, version) = text("apiVersion").split_once('/').unwrap_or(("", text("apiVersion")));
+            let (group, version) = text("apiVersion")
+                .split_once('/')
+                .unwrap_or(("", text("apiVersion")));
             let empty = crate::kinds::Kind::lookup(group, version, text("kind"))
                 .and_then(|kind| crate::kinds::decode(kind, b"{}").ok());
             if let Some(mut empty) = empty {
@@ -145,10 +162,10 @@ fn book(target: &Target<'_>, live: Option<&Value>, mut object: Value, manager: &
                 }
                 take_away(&mut bare, &empty.object);
             }
-            Track::new(bare, manager, call.now)
+            Track::new(bare, manager, now)
         }
     };
-    let booked = managed::track(target, request).map_err(|error| failed(call, &error))?;
+    let booked = managed::track(target, request).map_err(|error| failed(&error))?;
     let meta = super::call::metadata_mut(&mut object);
     match booked.pointer("/metadata/managedFields") {
         Some(entries) => meta.insert("managedFields".to_owned(), entries.clone()),
@@ -183,7 +200,7 @@ pub(crate) fn track_as(
 ) -> ApiResult<Value> {
     let served = Served(resource);
     let target = target(resource, &served, subresource);
-    book(&target, None, object, manager, call)
+    book(&target, None, object, manager, call.now)
 }
 
 /// Merges an applied object into the live one.
@@ -207,7 +224,7 @@ pub(crate) fn apply(
     }
     managed::apply(&target, &request)
         .map(|applied| applied.object)
-        .map_err(|error| failed(call, &error))
+        .map_err(|error| failed(&error))
 }
 
 /// Whether a write changes nothing; times of ownership alone are no change, and put back.
@@ -241,7 +258,10 @@ impl PatchSchema for Typed<'_> {
         };
         if let Some(field) = ty.field(name) {
             return Some(PatchField {
-                strategy: field.patch_strategy().and_then(PatchStrategy::parse).unwrap_or_default(),
+                strategy: field
+                    .patch_strategy()
+                    .and_then(PatchStrategy::parse)
+                    .unwrap_or_default(),
                 merge_key: field.patch_merge_key().map(str::to_owned),
                 schema: Self::of(field.ty()),
             });
@@ -276,13 +296,18 @@ fn scale_target<'a>(served: &'a Served<'a>) -> Target<'a> {
 /// Where each version of the resource has its replicas.
 fn replicas_paths(resource: &Resource) -> Vec<(String, Option<FieldPath>)> {
     let path = |parts: &[String]| -> FieldPath {
-        parts.iter().map(|part| PathElement::Field(part.clone())).collect()
+        parts
+            .iter()
+            .map(|part| PathElement::Field(part.clone()))
+            .collect()
     };
     match &resource.custom {
         Some(custom) => custom
             .scales()
             .into_iter()
-            .map(|(version, scale): (String, Option<ScalePaths>)| (version, scale.map(|s| path(&s.spec_replicas))))
+            .map(|(version, scale): (String, Option<ScalePaths>)| {
+                (version, scale.map(|s| path(&s.spec_replicas)))
+            })
             .collect(),
         None => vec![(
             resource.api_version(),
@@ -307,27 +332,43 @@ fn written(
 ) -> ApiResult<WrittenScale> {
     let resource = &call.resource;
     let owned = replicas_paths(resource);
-    let paths: Vec<(&str, Option<FieldPath>)> = owned.iter().map(|(v, p)| (v.as_str(), p.clone())).collect();
+    let paths: Vec<(&str, Option<FieldPath>)> =
+        owned.iter().map(|(v, p)| (v.as_str(), p.clone())).collect();
     let paths: &ReplicasPaths<'_> = &paths;
-    let parent = live.pointer("/metadata/managedFields").cloned().unwrap_or(Value::Null);
+    let parent = live
+        .pointer("/metadata/managedFields")
+        .cloned()
+        .unwrap_or(Value::Null);
     let scale_type = super::subresource::scale_resource();
     let served = Served(&scale_type);
     let run = || -> Result<(Value, Value), ManagedError> {
         let before = with_entries(shown.clone(), to_scale(&parent, paths)?);
         let after = write(&scale_target(&served), before)?;
-        let entries = after.pointer("/metadata/managedFields").cloned().unwrap_or(Value::Null);
+        let entries = after
+            .pointer("/metadata/managedFields")
+            .cloned()
+            .unwrap_or(Value::Null);
         let entries = from_scale(&parent, &entries, &resource.api_version(), paths)?;
         Ok((after, entries))
     };
-    let (after, entries) = run().map_err(|error| failed(call, &error))?;
+    let (after, entries) = run().map_err(|error| failed(&error))?;
     Ok(WrittenScale {
         replicas: after.pointer("/spec/replicas").and_then(Value::as_i64),
-        entries: entries.as_array().is_some_and(|list| !list.is_empty()).then_some(entries),
+        entries: entries
+            .as_array()
+            .is_some_and(|list| !list.is_empty())
+            .then_some(entries),
     })
 }
 
 /// Books an update or a patch of a scale.
-pub(crate) fn track_scale(call: &Call<'_>, live: &Value, shown: &Value, wanted: Value, manager: &str) -> ApiResult<WrittenScale> {
+pub(crate) fn track_scale(
+    call: &Call<'_>,
+    live: &Value,
+    shown: &Value,
+    wanted: Value,
+    manager: &str,
+) -> ApiResult<WrittenScale> {
     written(call, live, shown, |target, before| {
         let mut wanted = wanted;
         wanted["metadata"]["managedFields"] = before["metadata"]["managedFields"].clone();
@@ -359,12 +400,19 @@ pub(crate) fn apply_scale(
 
 /// The manager of the server's own writes: the name of the recorded server's program,
 /// which is what the API server takes for its own name.
-const OWN_MANAGER: &str = "kas";
+pub(crate) const OWN_MANAGER: &str = "kas";
 
 /// Books a write that the server itself makes.
-pub(crate) fn track_own(call: &Call<'_>, resource: &Resource, subresource: &str, live: &Value, object: Value) -> ApiResult<Value> {
+pub(crate) fn track_own(
+    resource: &Resource,
+    subresource: &str,
+    live: &Value,
+    object: Value,
+    manager: &str,
+    now: Timestamp,
+) -> ApiResult<Value> {
     let served = Served(resource);
     let reset = resets(resource, subresource);
     let target = target(resource, &served, subresource).reset(&reset);
-    book(&target, Some(live), object, OWN_MANAGER, call)
+    book(&target, Some(live), object, manager, now)
 }

@@ -41,6 +41,10 @@ pub(crate) enum NoToken {
     Anonymous,
     /// The cluster's administrator: for clients within the process.
     Administrator,
+    /// Anonymous, unless the client is made with client-go. Such clients, `kubectl` among
+    /// them, keep their credentials back when there is no TLS, so that over plain HTTP
+    /// they could never be anybody: they are the administrator.
+    AnonymousOrClientGo,
 }
 
 /// An answer, ready to be sent.
@@ -73,13 +77,25 @@ pub(crate) fn administrator() -> User {
 }
 
 /// Finds out who sends a request.
-fn authenticate(state: &State, tokens: &Tokens, no_token: NoToken, headers: &HeaderMap, now: Timestamp) -> ApiResult<User> {
+fn authenticate(
+    state: &State,
+    tokens: &Tokens,
+    no_token: NoToken,
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> ApiResult<User> {
     let given = headers
         .get("authorization")
         .and_then(|value| value.to_str().ok())
-        .and_then(|text| text.strip_prefix("Bearer ").or_else(|| (text == "Bearer").then_some("")));
+        .and_then(|text| {
+            text.strip_prefix("Bearer ")
+                .or_else(|| (text == "Bearer").then_some(""))
+        });
     let user = match given.map(str::trim) {
-        None if no_token == NoToken::Administrator || is_kubectl(headers) => administrator(),
+        None if no_token == NoToken::Administrator => administrator(),
+        None if no_token == NoToken::AnonymousOrClientGo && is_client_go(headers) => {
+            administrator()
+        }
         None | Some("") => User::anonymous(),
         Some(given) => match tokens.0.iter().find(|(token, _)| token == given) {
             Some((_, user)) => user.clone(),
@@ -89,13 +105,14 @@ fn authenticate(state: &State, tokens: &Tokens, no_token: NoToken, headers: &Hea
     Ok(user)
 }
 
-/// Whether it is kubectl that asks. It sends no credentials over plain HTTP, whatever its
-/// kubeconfig says: client-go reads a user's token for TLS only
-/// (`IsConfigTransportTLS` in `tools/clientcmd/client_config.go`). Here the server
-/// is on loopback and made for it, so it is taken for whom its kubeconfig names.
-fn is_kubectl(headers: &HeaderMap) -> bool {
-    let agent = headers.get("user-agent").and_then(|value| value.to_str().ok());
-    agent.is_some_and(|agent| agent.starts_with("kubectl"))
+/// Whether a request comes from a program made with client-go: its user agents look like
+/// `kubectl/v1.33.1 (linux/amd64) kubernetes/8adc0f0`. It reads a user's token for TLS only
+/// (`IsConfigTransportTLS` in `tools/clientcmd/client_config.go`).
+fn is_client_go(headers: &HeaderMap) -> bool {
+    headers
+        .get("user-agent")
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|agent| agent.contains(" kubernetes/"))
 }
 
 /// The user that the `Impersonate-` headers name, if there are any.
@@ -108,13 +125,22 @@ fn impersonated(headers: &HeaderMap) -> ApiResult<Option<User>> {
             .map(str::to_owned)
             .collect()
     };
-    let name = values("impersonate-user").into_iter().next().unwrap_or_default();
+    let name = values("impersonate-user")
+        .into_iter()
+        .next()
+        .unwrap_or_default();
     let groups = values("impersonate-group");
-    let uid = values("impersonate-uid").into_iter().next().unwrap_or_default();
+    let uid = values("impersonate-uid")
+        .into_iter()
+        .next()
+        .unwrap_or_default();
     let mut extra: Vec<(String, Vec<String>)> = Vec::new();
     for key in headers.keys() {
         if let Some(field) = key.as_str().strip_prefix("impersonate-extra-") {
-            extra.push((super::request::decode(field, false).to_lowercase(), values(key.as_str())));
+            extra.push((
+                super::request::decode(field, false).to_lowercase(),
+                values(key.as_str()),
+            ));
         }
     }
     if name.is_empty() {
@@ -132,7 +158,10 @@ fn impersonated(headers: &HeaderMap) -> ApiResult<Option<User>> {
         ..User::default()
     };
     if user.groups.is_empty() {
-        if let Some((namespace, _)) = name.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':')) {
+        if let Some((namespace, _)) = name
+            .strip_prefix("system:serviceaccount:")
+            .and_then(|rest| rest.split_once(':'))
+        {
             user.groups = vec![
                 "system:serviceaccounts".to_owned(),
                 format!("system:serviceaccounts:{namespace}"),
@@ -154,13 +183,18 @@ fn may_impersonate(state: &mut State, user: &User, other: &User) -> bool {
         namespace: namespace.to_owned(),
         ..Attributes::default()
     };
-    match other.name.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':')) {
+    match other
+        .name
+        .strip_prefix("system:serviceaccount:")
+        .and_then(|rest| rest.split_once(':'))
+    {
         Some((namespace, name)) => asks.push(ask("serviceaccounts", name, namespace)),
         None => asks.push(ask("users", &other.name, "")),
     }
     for group in &other.groups {
         let implied = matches!(group.as_str(), rbac::AUTHENTICATED | rbac::UNAUTHENTICATED)
-            || other.name.starts_with("system:serviceaccount:") && group.starts_with("system:serviceaccounts");
+            || other.name.starts_with("system:serviceaccount:")
+                && group.starts_with("system:serviceaccounts");
         if !implied {
             asks.push(ask("groups", group, ""));
         }
@@ -181,7 +215,8 @@ fn may_impersonate(state: &mut State, user: &User, other: &User) -> bool {
         }
     }
     state.ensure_roles();
-    asks.iter().all(|ask| rbac::authorize(state, user, ask).is_some())
+    asks.iter()
+        .all(|ask| rbac::authorize(state, user, ask).is_some())
 }
 
 /// Whether `user` may; the 403 if not.
@@ -201,19 +236,31 @@ fn refused(user: &User, ask: &Attributes) -> ApiError {
         let mut error = ApiError::new(
             403,
             "Forbidden",
-            format!("forbidden: User {:?} cannot {} path {path:?}", user.name, ask.verb),
+            format!(
+                "forbidden: User {:?} cannot {} path {path:?}",
+                user.name, ask.verb
+            ),
         );
         error.details = Some(json!({}));
         return error;
     }
-    ApiError::forbidden(&ask.group, &ask.resource, &ask.name, &rbac::refusal(user, ask))
+    ApiError::forbidden(
+        &ask.group,
+        &ask.resource,
+        &ask.name,
+        &rbac::refusal(user, ask),
+    )
 }
 
 fn verb_of(method: &Method, path: Option<&ResourcePath>, query: &Query) -> String {
     let verb = match *method {
         Method::GET | Method::HEAD => match path {
             Some(path) if path.name.is_none() || path.old_watch => {
-                if path.old_watch || query.flag("watch") { "watch" } else { "list" }
+                if path.old_watch || query.flag("watch") {
+                    "watch"
+                } else {
+                    "list"
+                }
             }
             _ => "get",
         },
@@ -346,7 +393,10 @@ fn ask_for(path: Option<&ResourcePath>, query: &Query, verb: &str, raw: &str) ->
         resource: path.resource.clone(),
         subresource: path.subresource.clone().unwrap_or_default(),
         name: path.name.clone().or(selected).unwrap_or_default(),
-        namespace: path.authorization_namespace().unwrap_or_default().to_owned(),
+        namespace: path
+            .authorization_namespace()
+            .unwrap_or_default()
+            .to_owned(),
         path: None,
     }
 }
@@ -385,7 +435,6 @@ fn resource(
         return Err(ApiError::method_not_allowed());
     }
     let mut call = Call {
-        method: request.method,
         resource: resource.clone(),
         path,
         query,
@@ -412,7 +461,11 @@ fn resource(
         Ok(Outcome::Watch(watch)) => Ok(Reply::Watch(watch)),
         Ok(Outcome::Answer(answer)) => finish(state, &call, answer),
         Err(error) => {
-            let warnings = if call.warnings.is_empty() { prepared } else { call.warnings };
+            let warnings = if call.warnings.is_empty() {
+                prepared
+            } else {
+                call.warnings
+            };
             Err(error.with_warnings(&warnings))
         }
     }
@@ -465,7 +518,11 @@ fn state_for(state: &mut State, call: &Call<'_>) {
 
 /// Puts an answer into the form that was asked for.
 fn finish(state: &State, call: &Call<'_>, answer: Answer) -> ApiResult<Reply> {
-    let content_type = if call.accepted.yaml { "application/yaml" } else { "application/json" };
+    let content_type = if call.accepted.yaml {
+        "application/yaml"
+    } else {
+        "application/json"
+    };
     let whole = |code: u16, content_type: &str, body: Vec<u8>| Reply::Whole {
         code,
         content_type: content_type.to_owned(),
@@ -477,7 +534,11 @@ fn finish(state: &State, call: &Call<'_>, answer: Answer) -> ApiResult<Reply> {
         Answer::Text { code, body } => whole(code, "text/plain", body.into_bytes()),
         Answer::Json { code, body } if call.accepted.yaml => {
             let value: Value = serde_json::from_str(&body).unwrap_or_default();
-            whole(code, content_type, gitops_core::yaml::to_yaml(&value).into_bytes())
+            whole(
+                code,
+                content_type,
+                gitops_core::yaml::to_yaml(&value).into_bytes(),
+            )
         }
         Answer::Json { code, body } => whole(code, content_type, body.into_bytes()),
         Answer::Object { code, object } => {
@@ -489,7 +550,11 @@ fn finish(state: &State, call: &Call<'_>, answer: Answer) -> ApiResult<Reply> {
                     .map_err(|error| error.with_warnings(&call.warnings))?
             };
             if call.accepted.yaml {
-                whole(code, content_type, gitops_core::yaml::to_yaml(&object).into_bytes())
+                whole(
+                    code,
+                    content_type,
+                    gitops_core::yaml::to_yaml(&object).into_bytes(),
+                )
             } else {
                 whole(code, content_type, line(&object))
             }

@@ -1,7 +1,7 @@
 //! The store: objects, one resourceVersion for all of them, and a bounded log of events
 //! per resource, tombstones included.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -65,6 +65,8 @@ pub(crate) struct Store {
     log_size: usize,
     /// What a table that has no events yet is compacted to.
     floor: u64,
+    /// The resources written since somebody last asked.
+    touched: BTreeSet<StorageKey>,
 }
 
 /// The key of an object within its resource; sorts as etcd's keys do.
@@ -90,6 +92,7 @@ impl Store {
             tables: BTreeMap::new(),
             log_size,
             floor: 0,
+            touched: BTreeSet::new(),
         }
     }
 
@@ -160,7 +163,10 @@ impl Store {
                 if entry.resource_version <= version {
                     break;
                 }
-                if prefix.as_ref().is_some_and(|p| !entry.key.starts_with(p.as_str())) {
+                if prefix
+                    .as_ref()
+                    .is_some_and(|p| !entry.key.starts_with(p.as_str()))
+                {
                     continue;
                 }
                 match &entry.previous {
@@ -197,10 +203,12 @@ impl Store {
 
     fn table(&mut self, resource: &StorageKey) -> &mut Table {
         let floor = self.floor;
-        self.tables.entry(resource.clone()).or_insert_with(|| Table {
-            compacted: floor,
-            ..Table::default()
-        })
+        self.tables
+            .entry(resource.clone())
+            .or_insert_with(|| Table {
+                compacted: floor,
+                ..Table::default()
+            })
     }
 
     /// Writes `object` under the next version, which is put into its metadata, and
@@ -215,13 +223,18 @@ impl Store {
         });
         let key: Arc<str> = key.into();
         let limit = self.log_size;
+        self.touched.insert(resource.clone());
         let table = self.table(resource);
         let previous = table.objects.insert(key.clone(), stored.clone());
         table.push(
             limit,
             LogEntry {
                 resource_version: version,
-                change: if previous.is_some() { Change::Modified } else { Change::Added },
+                change: if previous.is_some() {
+                    Change::Modified
+                } else {
+                    Change::Added
+                },
                 key,
                 object: stored,
                 previous,
@@ -234,6 +247,7 @@ impl Store {
     pub(crate) fn delete(&mut self, resource: &StorageKey, key: &str) -> Option<Value> {
         let limit = self.log_size;
         let next = self.resource_version + 1;
+        self.touched.insert(resource.clone());
         let table = self.table(resource);
         let (key, previous) = table.objects.remove_entry(key)?;
         let mut last = previous.value();
@@ -269,17 +283,9 @@ impl Store {
         self.table(resource).objects.insert(key.into(), stored);
     }
 
-    pub(crate) fn has_table(&self, resource: &StorageKey) -> bool {
-        self.tables.contains_key(resource)
-    }
-
-    /// The resources that have objects.
-    pub(crate) fn resources(&self) -> Vec<StorageKey> {
-        self.tables
-            .iter()
-            .filter(|(_, table)| !table.objects.is_empty())
-            .map(|(key, _)| key.clone())
-            .collect()
+    /// The resources written since the last call.
+    pub(crate) fn take_touched(&mut self) -> BTreeSet<StorageKey> {
+        std::mem::take(&mut self.touched)
     }
 
     /// Everything, to be saved.
@@ -339,7 +345,10 @@ impl Table {
 
 fn set_version(object: &mut Value, version: u64) {
     if let Some(meta) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-        meta.insert("resourceVersion".to_owned(), Value::from(version.to_string()));
+        meta.insert(
+            "resourceVersion".to_owned(),
+            Value::from(version.to_string()),
+        );
     }
 }
 
@@ -359,13 +368,19 @@ mod tests {
         let second = store.put(&maps(), "a/x", &mut json!({"metadata": {}, "data": {}}));
         let last = store.delete(&maps(), "a/x").unwrap();
         assert_eq!(second, first + 1);
-        assert_eq!(last["metadata"]["resourceVersion"], (second + 1).to_string());
+        assert_eq!(
+            last["metadata"]["resourceVersion"],
+            (second + 1).to_string()
+        );
         let changes: Vec<_> = store
             .events_after(&maps(), first, 10)
             .into_iter()
             .map(|e| (e.change, e.resource_version))
             .collect();
-        assert_eq!(changes, [(Change::Modified, second), (Change::Deleted, second + 1)]);
+        assert_eq!(
+            changes,
+            [(Change::Modified, second), (Change::Deleted, second + 1)]
+        );
     }
 
     #[test]
@@ -376,11 +391,16 @@ mod tests {
         store.delete(&maps(), "a/x");
         let names = |version| {
             store.list_at(&maps(), Some("a"), version).map(|list| {
-                list.into_iter().map(|(k, _)| k.to_string()).collect::<Vec<_>>()
+                list.into_iter()
+                    .map(|(k, _)| k.to_string())
+                    .collect::<Vec<_>>()
             })
         };
         assert_eq!(names(first + 2), Some(vec!["a/y".to_owned()]));
-        assert_eq!(names(first + 1), Some(vec!["a/x".to_owned(), "a/y".to_owned()]));
+        assert_eq!(
+            names(first + 1),
+            Some(vec!["a/x".to_owned(), "a/y".to_owned()])
+        );
         assert_eq!(names(first), Some(vec!["a/x".to_owned()]));
         assert_eq!(names(first - 1), None);
     }
@@ -391,7 +411,11 @@ mod tests {
         for key in ["a/z", "a-b/a", "b/a"] {
             store.put(&maps(), key, &mut json!({"metadata": {}}));
         }
-        let keys: Vec<_> = store.list(&maps(), None).into_iter().map(|(k, _)| k.to_string()).collect();
+        let keys: Vec<_> = store
+            .list(&maps(), None)
+            .into_iter()
+            .map(|(k, _)| k.to_string())
+            .collect();
         assert_eq!(keys, ["a-b/a", "a/z", "b/a"]);
     }
 

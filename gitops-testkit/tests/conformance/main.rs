@@ -84,7 +84,10 @@ fn run_all(files: &[(String, PathBuf)]) -> Vec<(String, Outcome)> {
 fn the_fake_answers_as_the_recorded_server() {
     let only = std::env::var("CONFORMANCE_ONLY").unwrap_or_default();
     let known = known();
-    let files: Vec<_> = files().into_iter().filter(|(name, _)| name.contains(&only)).collect();
+    let files: Vec<_> = files()
+        .into_iter()
+        .filter(|(name, _)| name.contains(&only))
+        .collect();
     assert!(!files.is_empty(), "no scenario matches {only:?}");
     let mut areas: BTreeMap<String, (usize, usize)> = BTreeMap::new();
     let mut wrong = Vec::new();
@@ -99,7 +102,9 @@ fn the_fake_answers_as_the_recorded_server() {
             match (differences.is_empty(), known.contains_key(&step)) {
                 (true, true) => fixed.push(step),
                 (false, false) => wrong.push(format!("{step}\n    {}", differences.join("\n    "))),
-                (false, true) if !only.is_empty() => println!("known: {step}\n    {}", differences.join("\n    ")),
+                (false, true) if !only.is_empty() => {
+                    println!("known: {step}\n    {}", differences.join("\n    "))
+                }
                 _ => {}
             }
         }

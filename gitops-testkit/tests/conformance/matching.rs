@@ -49,22 +49,92 @@ fn age(text: &str) -> bool {
 }
 
 fn base64url(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }
 
 const CLASSES: [Class; 12] = [
-    Class { name: "uid", bound: true, distinct: true, fits: |t| shaped(t, "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx") },
-    Class { name: "rv", bound: true, distinct: true, fits: version },
-    Class { name: "lrv", bound: false, distinct: false, fits: version },
-    Class { name: "time", bound: false, distinct: false, fits: time },
-    Class { name: "mtime", bound: false, distinct: false, fits: |t| shaped(t, "0000-00-00T00:00:00.000000Z") },
-    Class { name: "ctime", bound: true, distinct: false, fits: time },
-    Class { name: "gen", bound: true, distinct: true, fits: |t| t.len() == 5 && t.bytes().all(|b| b"bcdfghjklmnpqrstvwxz2456789".contains(&b)) },
-    Class { name: "ip", bound: true, distinct: true, fits: |t| t.parse::<std::net::Ipv4Addr>().is_ok() },
-    Class { name: "nodeport", bound: true, distinct: true, fits: |t| t.parse::<u16>().is_ok_and(|p| (30_000..32_768).contains(&p)) },
-    Class { name: "continue", bound: false, distinct: false, fits: |t| !t.is_empty() },
-    Class { name: "age", bound: false, distinct: false, fits: age },
-    Class { name: "jwt", bound: false, distinct: false, fits: |t| t.split('.').count() == 3 && t.split('.').all(base64url) },
+    Class {
+        name: "uid",
+        bound: true,
+        distinct: true,
+        fits: |t| shaped(t, "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"),
+    },
+    Class {
+        name: "rv",
+        bound: true,
+        distinct: true,
+        fits: version,
+    },
+    Class {
+        name: "lrv",
+        bound: false,
+        distinct: false,
+        fits: version,
+    },
+    Class {
+        name: "time",
+        bound: false,
+        distinct: false,
+        fits: time,
+    },
+    Class {
+        name: "mtime",
+        bound: false,
+        distinct: false,
+        fits: |t| shaped(t, "0000-00-00T00:00:00.000000Z"),
+    },
+    Class {
+        name: "ctime",
+        bound: true,
+        distinct: false,
+        fits: time,
+    },
+    Class {
+        name: "gen",
+        bound: true,
+        distinct: true,
+        fits: |t| {
+            t.len() == 5
+                && t.bytes()
+                    .all(|b| b"bcdfghjklmnpqrstvwxz2456789".contains(&b))
+        },
+    },
+    Class {
+        name: "ip",
+        bound: true,
+        distinct: true,
+        fits: |t| t.parse::<std::net::Ipv4Addr>().is_ok(),
+    },
+    Class {
+        name: "nodeport",
+        bound: true,
+        distinct: true,
+        fits: |t| {
+            t.parse::<u16>()
+                .is_ok_and(|p| (30_000..32_768).contains(&p))
+        },
+    },
+    Class {
+        name: "continue",
+        bound: false,
+        distinct: false,
+        fits: |t| !t.is_empty(),
+    },
+    Class {
+        name: "age",
+        bound: false,
+        distinct: false,
+        fits: age,
+    },
+    Class {
+        name: "jwt",
+        bound: false,
+        distinct: false,
+        fits: |t| t.split('.').count() == 3 && t.split('.').all(base64url),
+    },
 ];
 
 enum Piece<'a> {
@@ -78,7 +148,9 @@ fn pieces(text: &str) -> Vec<Piece<'_>> {
     while let Some(start) = rest.find("<<") {
         let token = rest[start..].find(">>").and_then(|end| {
             let inner = &rest[start + 2..start + end];
-            let (name, number) = inner.split_once(':').map_or((inner, None), |(n, d)| (n, d.parse().ok()));
+            let (name, number) = inner
+                .split_once(':')
+                .map_or((inner, None), |(n, d)| (n, d.parse().ok()));
             let class = CLASSES.iter().find(|class| class.name == name)?;
             Some((class, number, start + end + 2))
         });
@@ -99,7 +171,10 @@ fn pieces(text: &str) -> Vec<Piece<'_>> {
 }
 
 /// Cuts `text` into the texts that the tokens fit.
-fn fit<'t>(pieces: &[Piece<'_>], text: &'t str) -> Option<Vec<(&'static Class, Option<u64>, &'t str)>> {
+fn fit<'t>(
+    pieces: &[Piece<'_>],
+    text: &'t str,
+) -> Option<Vec<(&'static Class, Option<u64>, &'t str)>> {
     match pieces {
         [] => text.is_empty().then(Vec::new),
         [Piece::Text(literal), rest @ ..] => fit(rest, text.strip_prefix(literal)?),
@@ -134,7 +209,10 @@ impl Bindings {
                 continue;
             }
             let clash = if class.name == "rv" {
-                let (a, b) = (bound.parse::<u64>().unwrap_or(0), value.parse::<u64>().unwrap_or(0));
+                let (a, b) = (
+                    bound.parse::<u64>().unwrap_or(0),
+                    value.parse::<u64>().unwrap_or(0),
+                );
                 a == b || (a < b) != (*other < number)
             } else {
                 class.distinct && bound == value
@@ -183,9 +261,20 @@ fn short(value: &Value) -> String {
 }
 
 /// Compares and gathers what differs. With `subset`, more may be there than expected.
-pub fn compare(expected: &Value, actual: &Value, path: &str, bindings: &mut Bindings, out: &mut Vec<String>, subset: bool) {
+pub fn compare(
+    expected: &Value,
+    actual: &Value,
+    path: &str,
+    bindings: &mut Bindings,
+    out: &mut Vec<String>,
+    subset: bool,
+) {
     let differs = |out: &mut Vec<String>, why: &str| {
-        out.push(format!("{path}: expected {} got {}{why}", short(expected), short(actual)));
+        out.push(format!(
+            "{path}: expected {} got {}{why}",
+            short(expected),
+            short(actual)
+        ));
     };
     match (expected, actual) {
         (Value::String(text), _) if has_token(text) => {
@@ -208,13 +297,20 @@ pub fn compare(expected: &Value, actual: &Value, path: &str, bindings: &mut Bind
                     problems.is_empty()
                 });
                 if !found {
-                    out.push(format!("{path}/{at}: no element contains {}", short(wanted)));
+                    out.push(format!(
+                        "{path}/{at}: no element contains {}",
+                        short(wanted)
+                    ));
                 }
             }
         }
         (Value::Array(expected), Value::Array(actual)) => {
             if expected.len() != actual.len() {
-                out.push(format!("{path}: expected {} elements got {}", expected.len(), actual.len()));
+                out.push(format!(
+                    "{path}: expected {} elements got {}",
+                    expected.len(),
+                    actual.len()
+                ));
             }
             for (at, (e, a)) in expected.iter().zip(actual).enumerate() {
                 compare(e, a, &format!("{path}/{at}"), bindings, out, subset);
@@ -249,9 +345,19 @@ fn compare_objects(
         if has_token(key) {
             later.push(key);
         } else if let Some(value) = left.remove(key) {
-            compare(&expected[key], &value, &format!("{path}/{key}"), bindings, out, subset);
+            compare(
+                &expected[key],
+                &value,
+                &format!("{path}/{key}"),
+                bindings,
+                out,
+                subset,
+            );
         } else {
-            out.push(format!("{path}/{key}: missing, expected {}", short(&expected[key])));
+            out.push(format!(
+                "{path}/{key}: missing, expected {}",
+                short(&expected[key])
+            ));
         }
     }
     for key in later {
@@ -266,8 +372,18 @@ fn compare_objects(
             fits
         });
         match found.and_then(|name| left.remove(&name)) {
-            Some(value) => compare(&expected[key], &value, &format!("{path}/{key}"), bindings, out, subset),
-            None => out.push(format!("{path}/{key}: missing, expected {}", short(&expected[key]))),
+            Some(value) => compare(
+                &expected[key],
+                &value,
+                &format!("{path}/{key}"),
+                bindings,
+                out,
+                subset,
+            ),
+            None => out.push(format!(
+                "{path}/{key}: missing, expected {}",
+                short(&expected[key])
+            )),
         }
     }
     if !subset {
@@ -280,7 +396,14 @@ fn compare_objects(
 /// Whether `actual` contains `expected`.
 pub fn contains(expected: &Value, actual: &Value) -> bool {
     let mut out = Vec::new();
-    compare(expected, actual, "", &mut Bindings::default(), &mut out, true);
+    compare(
+        expected,
+        actual,
+        "",
+        &mut Bindings::default(),
+        &mut out,
+        true,
+    );
     out.is_empty()
 }
 
@@ -290,7 +413,9 @@ fn entry_key(entry: &Value, with_time: bool) -> Vec<String> {
     } else {
         &["operation", "manager", "apiVersion", "subresource"]
     };
-    keys.iter().map(|key| entry[*key].as_str().unwrap_or_default().to_owned()).collect()
+    keys.iter()
+        .map(|key| entry[*key].as_str().unwrap_or_default().to_owned())
+        .collect()
 }
 
 /// Sorts every `managedFields`; with `out`, checks first that it came in the server's
@@ -416,8 +541,12 @@ pub fn edit(mut value: Value, operations: &[Value]) -> Value {
                 other.as_object_mut().unwrap().remove(last);
             }
             ("add", Value::Array(items)) if last == "-" => items.push(operation["value"].clone()),
-            ("add", Value::Array(items)) => items.insert(last.parse().unwrap(), operation["value"].clone()),
-            (_, Value::Array(items)) => items[last.parse::<usize>().unwrap()] = operation["value"].clone(),
+            ("add", Value::Array(items)) => {
+                items.insert(last.parse().unwrap(), operation["value"].clone())
+            }
+            (_, Value::Array(items)) => {
+                items[last.parse::<usize>().unwrap()] = operation["value"].clone()
+            }
             (_, other) => other[last.as_str()] = operation["value"].clone(),
         }
     }
@@ -431,7 +560,14 @@ mod tests {
 
     fn differences(expected: &Value, actual: &Value) -> Vec<String> {
         let mut out = Vec::new();
-        compare(expected, actual, "", &mut Bindings::default(), &mut out, false);
+        compare(
+            expected,
+            actual,
+            "",
+            &mut Bindings::default(),
+            &mut out,
+            false,
+        );
         out
     }
 
@@ -439,13 +575,22 @@ mod tests {
     fn tokens_are_bound_and_ordered() {
         let expected = json!({"a": "<<rv:1>>", "b": "<<rv:2>>", "c": "at <<rv:1>>."});
         assert!(differences(&expected, &json!({"a": "7", "b": "9", "c": "at 7."})).is_empty());
-        assert_eq!(differences(&expected, &json!({"a": "9", "b": "7", "c": "at 9."})).len(), 1);
-        assert_eq!(differences(&expected, &json!({"a": "7", "b": "9", "c": "at 9."})).len(), 1);
+        assert_eq!(
+            differences(&expected, &json!({"a": "9", "b": "7", "c": "at 9."})).len(),
+            1
+        );
+        assert_eq!(
+            differences(&expected, &json!({"a": "7", "b": "9", "c": "at 9."})).len(),
+            1
+        );
     }
 
     #[test]
     fn everything_that_differs_is_told() {
-        let found = differences(&json!({"a": 1, "b": [1, 2], "c": null}), &json!({"a": 1.0, "b": [2], "d": 1}));
+        let found = differences(
+            &json!({"a": 1, "b": [1, 2], "c": null}),
+            &json!({"a": 1.0, "b": [2], "d": 1}),
+        );
         assert_eq!(found.len(), 4, "{found:?}");
     }
 }

@@ -9,7 +9,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use crate::matching::{Bindings, compare, contains, edit, order_managed_fields, remove, sort_unordered};
+use crate::matching::{
+    Bindings, compare, contains, edit, order_managed_fields, remove, sort_unordered,
+};
 
 const TOKEN: &str = "replay";
 
@@ -46,7 +48,8 @@ struct Request {
     query: BTreeMap<String, Value>,
     #[serde(default)]
     headers: BTreeMap<String, Value>,
-    body: Option<Value>,
+    /// As text: the order of members counts.
+    body: Option<Box<serde_json::value::RawValue>>,
     raw_body: Option<String>,
     body_from: Option<BodyFrom>,
 }
@@ -102,10 +105,14 @@ struct Player {
 pub async fn run(scenario: &Scenario) -> Outcome {
     let cluster = FakeCluster::builder().token(TOKEN).build();
     let id = "xbcdfghj";
-    let variables = [("id", id.to_owned()), ("ns", format!("ns1-{id}")), ("ns2", format!("ns2-{id}"))]
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), Value::String(value)))
-        .collect();
+    let variables = [
+        ("id", id.to_owned()),
+        ("ns", format!("ns1-{id}")),
+        ("ns2", format!("ns2-{id}")),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), Value::String(value)))
+    .collect();
     let mut player = Player {
         service: cluster.outside_service(),
         variables,
@@ -149,6 +156,21 @@ impl Player {
         Ok(out)
     }
 
+    /// Replaces variables in JSON text, where they stand within strings.
+    fn fill_json(&self, text: &str) -> Result<String, String> {
+        let mut text = text.to_owned();
+        for (name, value) in &self.variables {
+            let hole = format!("{{{{{name}}}}}");
+            if let Value::String(inner) = value {
+                let quoted = Value::String(inner.clone()).to_string();
+                text = text.replace(&hole, &quoted[1..quoted.len() - 1]);
+            } else {
+                text = text.replace(&format!("\"{hole}\""), &value.to_string());
+            }
+        }
+        self.fill_text(&text)
+    }
+
     fn fill(&self, value: &Value) -> Result<Value, String> {
         Ok(match value {
             Value::String(text) => {
@@ -158,7 +180,12 @@ impl Player {
                     None => Value::String(self.fill_text(text)?),
                 }
             }
-            Value::Array(items) => Value::Array(items.iter().map(|i| self.fill(i)).collect::<Result<_, _>>()?),
+            Value::Array(items) => Value::Array(
+                items
+                    .iter()
+                    .map(|i| self.fill(i))
+                    .collect::<Result<_, _>>()?,
+            ),
             Value::Object(map) => Value::Object(
                 map.iter()
                     .map(|(key, value)| Ok((self.fill_text(key)?, self.fill(value)?)))
@@ -189,12 +216,19 @@ impl Player {
         let Some(poll) = &step.poll else {
             return self.send(&step.request).await;
         };
-        let until = poll.until.as_ref().map(|until| self.fill(until)).transpose()?;
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(poll.timeout_seconds.unwrap_or(10));
+        let until = poll
+            .until
+            .as_ref()
+            .map(|until| self.fill(until))
+            .transpose()?;
+        let deadline =
+            tokio::time::Instant::now() + Duration::from_secs(poll.timeout_seconds.unwrap_or(10));
         loop {
             let answer = self.send(&step.request).await?;
             let done = answer.status == poll.status.unwrap_or(200)
-                && until.as_ref().is_none_or(|until| contains(until, &answer.body));
+                && until
+                    .as_ref()
+                    .is_none_or(|until| contains(until, &answer.body));
             if done || tokio::time::Instant::now() >= deadline {
                 return Ok(answer);
             }
@@ -214,12 +248,16 @@ impl Player {
                     Value::String(text) => text,
                     other => other.to_string(),
                 };
-                uri.push(if at == 0 && !uri.contains('?') { '?' } else { '&' });
+                uri.push(if at == 0 && !uri.contains('?') {
+                    '?'
+                } else {
+                    '&'
+                });
                 uri.push_str(&format!("{}={}", percent(key, b""), percent(&value, b"")));
             }
         }
         let body = match (&request.body, &request.raw_body, &request.body_from) {
-            (Some(body), _, _) => Some(self.fill(body)?.to_string()),
+            (Some(body), _, _) => Some(self.fill_json(body.get())?),
             (_, Some(raw), _) => Some(self.fill_text(raw)?),
             (_, _, Some(from)) => {
                 let value = self
@@ -240,18 +278,27 @@ impl Player {
         .map(|(name, value)| (name.to_owned(), vec![value]))
         .collect();
         if body.is_some() && matches!(request.method.as_str(), "POST" | "PUT" | "DELETE") {
-            headers.insert("content-type".to_owned(), vec!["application/json".to_owned()]);
+            headers.insert(
+                "content-type".to_owned(),
+                vec!["application/json".to_owned()],
+            );
         }
         for (name, value) in &request.headers {
             let values = match self.fill(value)? {
                 Value::Null => Vec::new(),
-                Value::Array(many) => many.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+                Value::Array(many) => many
+                    .iter()
+                    .filter_map(Value::as_str)
+                    .map(str::to_owned)
+                    .collect(),
                 Value::String(one) => vec![one],
                 other => vec![other.to_string()],
             };
             headers.insert(name.to_ascii_lowercase(), values);
         }
-        let mut sent = http::Request::builder().method(request.method.as_str()).uri(&uri);
+        let mut sent = http::Request::builder()
+            .method(request.method.as_str())
+            .uri(&uri);
         for (name, values) in &headers {
             for value in values {
                 sent = sent.header(name, value.trim_end());
@@ -260,7 +307,12 @@ impl Player {
         let sent = sent
             .body(Full::new(bytes::Bytes::from(body.unwrap_or_default())))
             .map_err(|e| format!("{uri}: {e}"))?;
-        let answer = self.service.clone().oneshot(sent).await.map_err(|e| e.to_string())?;
+        let answer = self
+            .service
+            .clone()
+            .oneshot(sent)
+            .await
+            .map_err(|e| e.to_string())?;
         let watch = request
             .query
             .get("watch")
@@ -271,10 +323,17 @@ impl Player {
     fn check(&mut self, step: &Step, answer: &Answer, setup: bool) -> Vec<String> {
         let expected = &step.response;
         let mut out = Vec::new();
-        let matching = if setup { "status" } else { step.matching.as_deref().unwrap_or("exact") };
+        let matching = if setup {
+            "status"
+        } else {
+            step.matching.as_deref().unwrap_or("exact")
+        };
         if expected.status != answer.status {
             let message = answer.body["message"].as_str().unwrap_or_default();
-            out.push(format!("status: expected {} got {} ({message})", expected.status, answer.status));
+            out.push(format!(
+                "status: expected {} got {} ({message})",
+                expected.status, answer.status
+            ));
             if expected.status / 100 != answer.status / 100 {
                 return out;
             }
@@ -284,24 +343,46 @@ impl Player {
         }
         if let Some(content_type) = &expected.content_type {
             if *content_type != answer.content_type {
-                out.push(format!("content type: expected {content_type} got {}", answer.content_type));
+                out.push(format!(
+                    "content type: expected {content_type} got {}",
+                    answer.content_type
+                ));
             }
         }
         if matching == "status+reason" {
             if let Some(body) = &expected.body {
                 for key in ["kind", "apiVersion", "status", "reason", "code"] {
                     if body.get(key) != answer.body.get(key) {
-                        out.push(format!("/{key}: expected {:?} got {:?}", body.get(key), answer.body.get(key)));
+                        out.push(format!(
+                            "/{key}: expected {:?} got {:?}",
+                            body.get(key),
+                            answer.body.get(key)
+                        ));
                     }
                 }
             }
             return out;
         }
         let subset = matching == "subset";
-        compare(&json!(expected.warnings), &json!(answer.warnings), "warnings", &mut self.bindings, &mut out, false);
+        let warnings = match self.fill(&json!(expected.warnings)) {
+            Ok(warnings) => warnings,
+            Err(problem) => return vec![problem],
+        };
+        compare(
+            &warnings,
+            &json!(answer.warnings),
+            "warnings",
+            &mut self.bindings,
+            &mut out,
+            false,
+        );
         if let Some(text) = &expected.text {
             let text = self.fill_text(text).unwrap_or_default();
-            let same = if subset { answer.text.contains(&text) } else { answer.text == text };
+            let same = if subset {
+                answer.text.contains(&text)
+            } else {
+                answer.text == text
+            };
             if !same {
                 out.push(format!("text: expected {text:?} got {:?}", answer.text));
             }
@@ -329,7 +410,10 @@ impl Player {
             for pointer in &step.ignore {
                 for side in [&mut wanted, &mut actual] {
                     if is_events {
-                        side.as_array_mut().into_iter().flatten().for_each(|event| remove(event, pointer));
+                        side.as_array_mut()
+                            .into_iter()
+                            .flatten()
+                            .for_each(|event| remove(event, pointer));
                     } else {
                         remove(side, pointer);
                     }
@@ -353,7 +437,10 @@ fn keep_end_bookmarks(events: &mut Value) {
         return;
     };
     list.retain(|event| {
-        event["type"] != "BOOKMARK" || event.pointer("/object/metadata/annotations/k8s.io~1initial-events-end").is_some()
+        event["type"] != "BOOKMARK"
+            || event
+                .pointer("/object/metadata/annotations/k8s.io~1initial-events-end")
+                .is_some()
     });
     for event in list {
         if event["type"] == "BOOKMARK" {
@@ -367,13 +454,23 @@ fn keep_end_bookmarks(events: &mut Value) {
 async fn read(answer: http::Response<gitops_testkit::cluster::ClusterBody>, watch: bool) -> Answer {
     let (parts, body) = answer.into_parts();
     let bytes = body.collect().await.unwrap().to_bytes();
-    let header = |name: &str| parts.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+    let header = |name: &str| {
+        parts
+            .headers
+            .get(name)
+            .and_then(|v| v.to_str().ok())
+            .unwrap_or_default()
+            .to_owned()
+    };
     let content_type = header("content-type");
     let text = String::from_utf8(bytes.to_vec()).unwrap();
     let watch = watch && parts.status == 200;
-    let json = content_type.starts_with("application/json") || content_type.starts_with("text/plain") && text.starts_with('{');
+    let json = content_type.starts_with("application/json")
+        || content_type.starts_with("text/plain") && text.starts_with('{');
     let body = if watch {
-        text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect()
+        text.lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap())
+            .collect()
     } else if json {
         serde_json::from_str(&text).unwrap_or_default()
     } else {
