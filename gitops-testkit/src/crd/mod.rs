@@ -9,6 +9,5 @@ mod structural;
 pub use schema::Schema;
 
 pub(crate) use definition::{
-    default_definition, prepare_create, prepare_update, validate_definition,
-    validate_definition_update, validate_name,
+    default_definition, prepare_create, prepare_update, validate_definition, validate_definition_update, validate_name,
 };

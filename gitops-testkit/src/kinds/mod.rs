@@ -37,8 +37,8 @@ pub use decode::{
     DecodeError, Decoded, decode, decode_metadata, decode_untyped, decode_value, normalize,
 };
 pub use defaults::default;
-pub(crate) use dump::internal as internal_dump;
 pub use error::{ErrorKind, FieldError, Path, aggregate, invalid, invalid_status};
+pub(crate) use dump::internal as internal_dump;
 pub(crate) use meta::validate_metadata_at;
 pub use meta::{NameRule, validate_metadata, validate_metadata_update};
 pub(crate) use rules::{dns_subdomain, dns1035_label as dns_1035, parse_cidr};
