@@ -43,16 +43,26 @@ fn options() -> Result<Options, Box<dyn Error>> {
             .or_else(|| arguments.next())
             .ok_or_else(|| format!("{name} needs a value\n\n{USAGE}"))?;
         match name.as_str() {
-            "--port" => options.port = value.parse().map_err(|_| format!("{value:?} is not a port"))?,
+            "--port" => {
+                options.port = value
+                    .parse()
+                    .map_err(|_| format!("{value:?} is not a port"))?
+            }
             "--kubeconfig" => options.kubeconfig = Some(value.into()),
             "--state" => options.state = Some(value.into()),
             "--token" => options.token = Some(value),
-            "--seed" => options.seed = value.parse().map_err(|_| format!("{value:?} is not a number"))?,
+            "--seed" => {
+                options.seed = value
+                    .parse()
+                    .map_err(|_| format!("{value:?} is not a number"))?
+            }
             "--controllers" => {
                 options.controllers = match value.as_str() {
                     "on" => true,
                     "off" => false,
-                    other => return Err(format!("--controllers is on or off, not {other:?}").into()),
+                    other => {
+                        return Err(format!("--controllers is on or off, not {other:?}").into());
+                    }
                 }
             }
             other => return Err(format!("unknown option {other:?}\n\n{USAGE}").into()),
@@ -95,7 +105,10 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
 /// Writes a file that only its owner may read: it may hold secrets. The old one stays
 /// until the new one is whole.
 fn write_private(path: &std::path::Path, text: &str) -> std::io::Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| std::path::Path::new("."));
+    let folder = path
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or_else(|| std::path::Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(text.as_bytes())?;
     file.persist(path)?;

@@ -122,7 +122,10 @@ mod tests {
         }
         assert_eq!(allocator.take_ip(None), Err("range is full".to_owned()));
         allocator.release_ip("10.0.0.9");
-        assert_eq!(allocator.take_ip(Some("10.0.0.9")), Ok("10.0.0.9".to_owned()));
+        assert_eq!(
+            allocator.take_ip(Some("10.0.0.9")),
+            Ok("10.0.0.9".to_owned())
+        );
         assert!(allocator.take_ip(Some("10.0.0.9")).is_err());
         assert!(allocator.take_ip(Some("192.168.0.1")).is_err());
     }
