@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::kinds::{
-    FieldError, Path, dns_1035, internal_dump, is_label, is_subdomain,
-    value::{items, items_mut, member, object, remove, set, set_default, sorted, text, unset},
+    FieldError, Path, dns_1035, internal_dump, is_subdomain,
+    value::{items, items_mut, member, object, remove, set, set_default, text, unset},
 };
 
 use super::structural;
@@ -13,7 +13,9 @@ const IMMUTABLE: &str = "field is immutable";
 
 /// Sets what a client left out of a definition: list kind, singular, conversion.
 pub(crate) fn default_definition(obj: &mut Value) {
-    let Some(spec) = object(obj, "spec") else { return };
+    let Some(spec) = object(obj, "spec") else {
+        return;
+    };
     if let Some(names) = object(spec, "names") {
         let kind = text(names, "kind").to_owned();
         if !kind.is_empty() {
@@ -40,7 +42,10 @@ pub(crate) fn default_definition(obj: &mut Value) {
 }
 
 fn storage_version(obj: &Value) -> Option<&str> {
-    items(&obj["spec"]["versions"]).iter().find(|v| v["storage"] == true).map(|v| text(v, "name"))
+    items(&obj["spec"]["versions"])
+        .iter()
+        .find(|v| v["storage"] == true)
+        .map(|v| text(v, "name"))
 }
 
 /// A new definition starts without conditions, with its storage version as the stored one.
@@ -55,8 +60,12 @@ pub(crate) fn prepare_create(obj: &mut Value) {
 
 /// An update keeps the status; a new storage version joins the stored ones.
 pub(crate) fn prepare_update(obj: &mut Value, _old: &Value) {
-    let Some(storage) = storage_version(obj).map(str::to_owned) else { return };
-    let known = items(&obj["status"]["storedVersions"]).iter().any(|v| *v == *storage);
+    let Some(storage) = storage_version(obj).map(str::to_owned) else {
+        return;
+    };
+    let known = items(&obj["status"]["storedVersions"])
+        .iter()
+        .any(|v| *v == *storage);
     if known {
         return;
     }
@@ -80,7 +89,10 @@ impl<'a> Shared<'a> {
         let versions = items(&spec["versions"]);
         let same = |key: &str| -> Option<&'a Value> {
             let first = versions.first()?.get(key)?;
-            versions.iter().all(|v| v.get(key) == Some(first)).then_some(first)
+            versions
+                .iter()
+                .all(|v| v.get(key) == Some(first))
+                .then_some(first)
         };
         Self {
             schema: same("schema"),
@@ -103,7 +115,11 @@ pub(crate) fn validate_name(obj: &Value) -> Option<FieldError> {
     let (name, spec) = (text(&obj["metadata"], "name"), &obj["spec"]);
     let wanted = format!("{}.{}", text(&spec["names"], "plural"), text(spec, "group"));
     (!name.is_empty() && name != wanted).then(|| {
-        FieldError::invalid_str(&Path::new("metadata.name"), name, "must be spec.names.plural+\".\"+spec.group")
+        FieldError::invalid_str(
+            &Path::new("metadata.name"),
+            name,
+            "must be spec.names.plural+\".\"+spec.group",
+        )
     })
 }
 
@@ -114,34 +130,66 @@ fn validate(obj: &Value, errors: &mut Vec<FieldError>) {
     if group.is_empty() {
         errors.push(FieldError::required(&path.child("group"), ""));
     } else if !is_subdomain(group) {
-        errors.push(FieldError::invalid_str(&path.child("group"), group, crate::kinds::dns_subdomain(group).join(",")));
+        errors.push(FieldError::invalid_str(
+            &path.child("group"),
+            group,
+            crate::kinds::dns_subdomain(group).join(","),
+        ));
     } else if !group.contains('.') {
-        errors.push(FieldError::invalid_str(&path.child("group"), group, "should be a domain with at least one dot"));
+        errors.push(FieldError::invalid_str(
+            &path.child("group"),
+            group,
+            "should be a domain with at least one dot",
+        ));
     }
     match text(spec, "scope") {
         "" => errors.push(FieldError::required(&path.child("scope"), "")),
         "Cluster" | "Namespaced" => {}
-        other => errors.push(FieldError::not_supported(&path.child("scope"), &json!(other), &["Cluster", "Namespaced"])),
+        other => errors.push(FieldError::not_supported(
+            &path.child("scope"),
+            &json!(other),
+            &["Cluster", "Namespaced"],
+        )),
     }
     let shared = Shared::of(spec);
     versions(spec, &shared, &path, errors);
     names(&spec["names"], &path.child("names"), true, errors);
-    if let Some(schema) = shared.schema.map(|s| &s["openAPIV3Schema"]).filter(|s| !s.is_null()) {
-        errors.extend(structural::validate(schema, &path.child("validation").child("openAPIV3Schema")));
+    if let Some(schema) = shared
+        .schema
+        .map(|s| &s["openAPIV3Schema"])
+        .filter(|s| !s.is_null())
+    {
+        errors.extend(structural::validate(
+            schema,
+            &path.child("validation").child("openAPIV3Schema"),
+        ));
     }
     if let Some(subresources) = shared.subresources {
-        scale(&subresources["scale"], &path.child("subresources").child("scale"), errors);
+        scale(
+            &subresources["scale"],
+            &path.child("subresources").child("scale"),
+            errors,
+        );
     }
     if let Some(all) = shared.columns {
         columns(all, &path.child("additionalPrinterColumns"), errors);
     }
     if let Some(all) = shared.selectable {
-        let schema = items(&spec["versions"]).first().map_or(&Value::Null, |v| &v["schema"]["openAPIV3Schema"]);
+        let schema = items(&spec["versions"])
+            .first()
+            .map_or(&Value::Null, |v| &v["schema"]["openAPIV3Schema"]);
         selectable(all, schema, &path.child("selectableFields"), errors);
     }
     conversion(&spec["conversion"], &path.child("conversion"), errors);
-    if !items(&obj["status"]["conditions"]).is_empty() || !text(&obj["status"]["acceptedNames"], "plural").is_empty() {
-        names(&obj["status"]["acceptedNames"], &Path::new("status.acceptedNames"), false, errors);
+    if !items(&obj["status"]["conditions"]).is_empty()
+        || !text(&obj["status"]["acceptedNames"], "plural").is_empty()
+    {
+        names(
+            &obj["status"]["acceptedNames"],
+            &Path::new("status.acceptedNames"),
+            false,
+            errors,
+        );
     }
     stored_versions(obj, errors);
     approval(obj, group, errors);
@@ -196,18 +244,37 @@ fn versions(spec: &Value, shared: &Shared<'_>, path: &Path, errors: &mut Vec<Fie
         }
         let schema = &version["schema"]["openAPIV3Schema"];
         if schema.is_null() {
-            errors.push(FieldError::required(&at.child("schema").child("openAPIV3Schema"), ""));
+            errors.push(FieldError::required(
+                &at.child("schema").child("openAPIV3Schema"),
+                "",
+            ));
         } else if shared.schema.is_none() {
-            errors.extend(structural::validate(schema, &at.child("schema").child("openAPIV3Schema")));
+            errors.extend(structural::validate(
+                schema,
+                &at.child("schema").child("openAPIV3Schema"),
+            ));
         }
         if shared.subresources.is_none() {
-            scale(&version["subresources"]["scale"], &at.child("subresources").child("scale"), errors);
+            scale(
+                &version["subresources"]["scale"],
+                &at.child("subresources").child("scale"),
+                errors,
+            );
         }
         if shared.columns.is_none() {
-            columns(&version["additionalPrinterColumns"], &at.child("additionalPrinterColumns"), errors);
+            columns(
+                &version["additionalPrinterColumns"],
+                &at.child("additionalPrinterColumns"),
+                errors,
+            );
         }
         if shared.selectable.is_none() {
-            selectable(&version["selectableFields"], schema, &at.child("selectableFields"), errors);
+            selectable(
+                &version["selectableFields"],
+                schema,
+                &at.child("selectableFields"),
+                errors,
+            );
         }
     }
     let storage = all.iter().filter(|v| v["storage"] == true).count();
@@ -218,14 +285,25 @@ fn versions(spec: &Value, shared: &Shared<'_>, path: &Path, errors: &mut Vec<Fie
             "must have exactly one version marked as storage version",
         ));
     }
-    let twice = all.iter().enumerate().any(|(i, v)| all.iter().take(i).any(|o| o["name"] == v["name"]));
+    let twice = all
+        .iter()
+        .enumerate()
+        .any(|(i, v)| all.iter().take(i).any(|o| o["name"] == v["name"]));
     if twice {
-        errors.push(FieldError::invalid_raw(&at, printed_versions(spec, shared), "must contain unique version names"));
+        errors.push(FieldError::invalid_raw(
+            &at,
+            printed_versions(spec, shared),
+            "must contain unique version names",
+        ));
     }
     if let Some(first) = all.first().map(|v| text(v, "name")) {
         let wrong = bad_name(first);
         if !first.is_empty() && !wrong.is_empty() {
-            errors.push(FieldError::invalid_str(&path.child("version"), first, wrong));
+            errors.push(FieldError::invalid_str(
+                &path.child("version"),
+                first,
+                wrong,
+            ));
         }
     }
 }
@@ -246,17 +324,37 @@ fn names(names: &Value, path: &Path, required: bool, errors: &mut Vec<FieldError
             continue;
         }
         let mixed = matches!(key, "kind" | "listKind");
-        let wrong = if mixed { dns_1035(&name.to_lowercase()) } else { dns_1035(name) };
+        let wrong = if mixed {
+            dns_1035(&name.to_lowercase())
+        } else {
+            dns_1035(name)
+        };
         if !wrong.is_empty() {
-            let prefix = if mixed { "may have mixed case, but should otherwise match: " } else { "" };
-            errors.push(FieldError::invalid_str(&path.child(key), name, format!("{prefix}{}", wrong.join(","))));
+            let prefix = if mixed {
+                "may have mixed case, but should otherwise match: "
+            } else {
+                ""
+            };
+            errors.push(FieldError::invalid_str(
+                &path.child(key),
+                name,
+                format!("{prefix}{}", wrong.join(",")),
+            ));
         }
     }
     let list = |key: &str, errors: &mut Vec<FieldError>| {
-        for (i, name) in items(&names[key]).iter().filter_map(Value::as_str).enumerate() {
+        for (i, name) in items(&names[key])
+            .iter()
+            .filter_map(Value::as_str)
+            .enumerate()
+        {
             let wrong = dns_1035(name);
             if !wrong.is_empty() {
-                errors.push(FieldError::invalid_str(&path.child(key).index(i), name, wrong.join(",")));
+                errors.push(FieldError::invalid_str(
+                    &path.child(key).index(i),
+                    name,
+                    wrong.join(","),
+                ));
             }
         }
     };
@@ -274,9 +372,16 @@ fn names(names: &Value, path: &Path, required: bool, errors: &mut Vec<FieldError
 /// A path such as `.spec.replicas`: names and indexes, no filters.
 fn simple_path(path: &str, at: &Path, errors: &mut Vec<FieldError>) -> bool {
     let balanced = path.matches('[').count() == path.matches(']').count();
-    let fine = path.starts_with('.') && balanced && !path.contains(['{', '}', '*', '?', '$', ' ']) && !path.contains("..");
+    let fine = path.starts_with('.')
+        && balanced
+        && !path.contains(['{', '}', '*', '?', '$', ' '])
+        && !path.contains("..");
     if !fine {
-        errors.push(FieldError::invalid_str(at, path, "must be a simple json path starting with ."));
+        errors.push(FieldError::invalid_str(
+            at,
+            path,
+            "must be a simple json path starting with .",
+        ));
     }
     fine
 }
@@ -298,8 +403,14 @@ fn scale(scale: &Value, path: &Path, errors: &mut Vec<FieldError>) {
             }
             continue;
         }
-        if simple_path(value, &at, errors) && !roots.iter().any(|r| value.starts_with(&format!("{r}."))) {
-            errors.push(FieldError::invalid_str(&at, value, format!("should be a json path under {}", roots.join(" or "))));
+        if simple_path(value, &at, errors)
+            && !roots.iter().any(|r| value.starts_with(&format!("{r}.")))
+        {
+            errors.push(FieldError::invalid_str(
+                &at,
+                value,
+                format!("should be a json path under {}", roots.join(" or ")),
+            ));
         }
     }
 }
@@ -312,7 +423,10 @@ fn columns(columns: &Value, path: &Path, errors: &mut Vec<FieldError>) {
         }
         let kind = text(column, "type");
         if kind.is_empty() {
-            errors.push(FieldError::required(&at.child("type"), "must be one of boolean,date,integer,number,string"));
+            errors.push(FieldError::required(
+                &at.child("type"),
+                "must be one of boolean,date,integer,number,string",
+            ));
         } else if !matches!(kind, "boolean" | "date" | "integer" | "number" | "string") {
             errors.push(FieldError::invalid_str(
                 &at.child("type"),
@@ -321,7 +435,17 @@ fn columns(columns: &Value, path: &Path, errors: &mut Vec<FieldError>) {
             ));
         }
         const FORMATS: [&str; 11] = [
-            "binary", "byte", "date", "date-time", "double", "float", "int32", "int64", "password", "uuid", "",
+            "binary",
+            "byte",
+            "date",
+            "date-time",
+            "double",
+            "float",
+            "int32",
+            "int64",
+            "password",
+            "uuid",
+            "",
         ];
         let format = text(column, "format");
         if !FORMATS.contains(&format) {
@@ -334,7 +458,9 @@ fn columns(columns: &Value, path: &Path, errors: &mut Vec<FieldError>) {
         let json_path = text(column, "jsonPath");
         if json_path.is_empty() {
             errors.push(FieldError::required(&at.child("JSONPath"), ""));
-        } else if !json_path.starts_with('.') || json_path.matches('[').count() != json_path.matches(']').count() {
+        } else if !json_path.starts_with('.')
+            || json_path.matches('[').count() != json_path.matches(']').count()
+        {
             errors.push(FieldError::invalid_str(
                 &at.child("JSONPath"),
                 json_path,
@@ -356,21 +482,33 @@ fn selectable(fields: &Value, schema: &Value, path: &Path, errors: &mut Vec<Fiel
             errors.push(FieldError::required(&at, ""));
             continue;
         }
-        let first = json_path.trim_start_matches('.').split('.').next().unwrap_or_default();
+        let first = json_path
+            .trim_start_matches('.')
+            .split('.')
+            .next()
+            .unwrap_or_default();
         let mut target = schema;
         for name in json_path.trim_start_matches('.').split('.') {
             target = &target["properties"][name];
         }
         let known = json_path.starts_with('.') && first != "metadata" && !target.is_null();
         if !known {
-            errors.push(FieldError::invalid_str(&at, json_path, "is an invalid path: does not refer to a valid field"));
+            errors.push(FieldError::invalid_str(
+                &at,
+                json_path,
+                "is an invalid path: does not refer to a valid field",
+            ));
         } else if !matches!(text(target, "type"), "string" | "boolean" | "integer") {
             errors.push(FieldError::invalid_str(
                 &at,
                 json_path,
                 "must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed.",
             ));
-        } else if all.iter().take(i).any(|f| f["jsonPath"] == field["jsonPath"]) {
+        } else if all
+            .iter()
+            .take(i)
+            .any(|f| f["jsonPath"] == field["jsonPath"])
+        {
             errors.push(FieldError::duplicate(&at, &json!(json_path)));
         }
     }
@@ -407,7 +545,11 @@ fn conversion(conversion: &Value, path: &Path, errors: &mut Vec<FieldError>) {
                 ));
             }
         }
-        other => errors.push(FieldError::not_supported(&path.child("strategy"), &json!(other), &["None", "Webhook"])),
+        other => errors.push(FieldError::not_supported(
+            &path.child("strategy"),
+            &json!(other),
+            &["None", "Webhook"],
+        )),
     }
 }
 
@@ -416,7 +558,11 @@ fn stored_versions(obj: &Value, errors: &mut Vec<FieldError>) {
     let value = &obj["status"]["storedVersions"];
     let stored = items(value);
     if stored.is_empty() {
-        errors.push(FieldError::invalid(&at, &Value::Null, "must have at least one stored version"));
+        errors.push(FieldError::invalid(
+            &at,
+            &Value::Null,
+            "must have at least one stored version",
+        ));
         return;
     }
     let versions = items(&obj["spec"]["versions"]);
@@ -444,7 +590,9 @@ fn stored_versions(obj: &Value, errors: &mut Vec<FieldError>) {
 
 fn approval(obj: &Value, group: &str, errors: &mut Vec<FieldError>) {
     const KEY: &str = "api-approved.kubernetes.io";
-    let protected = ["k8s.io", "kubernetes.io"].iter().any(|g| group == *g || group.ends_with(&format!(".{g}")));
+    let protected = ["k8s.io", "kubernetes.io"]
+        .iter()
+        .any(|g| group == *g || group.ends_with(&format!(".{g}")));
     if !protected {
         return;
     }
@@ -468,14 +616,19 @@ fn approval(obj: &Value, group: &str, errors: &mut Vec<FieldError>) {
 pub(crate) fn validate_definition_update(obj: &Value, old: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     validate(obj, &mut errors);
-    let established =
-        items(&old["status"]["conditions"]).iter().any(|c| c["type"] == "Established" && c["status"] == "True");
+    let established = items(&old["status"]["conditions"])
+        .iter()
+        .any(|c| c["type"] == "Established" && c["status"] == "True");
     let path = Path::new("spec");
     if established {
         let (new_spec, old_spec) = (&obj["spec"], &old["spec"]);
         for (at, new, old) in [
             (path.child("scope"), &new_spec["scope"], &old_spec["scope"]),
-            (path.child("names").child("kind"), &new_spec["names"]["kind"], &old_spec["names"]["kind"]),
+            (
+                path.child("names").child("kind"),
+                &new_spec["names"]["kind"],
+                &old_spec["names"]["kind"],
+            ),
         ] {
             if new != old {
                 errors.push(FieldError::invalid(&at, new, IMMUTABLE));
@@ -483,8 +636,16 @@ pub(crate) fn validate_definition_update(obj: &Value, old: &Value) -> Vec<FieldE
         }
     }
     for (at, new, old) in [
-        (path.child("group"), &obj["spec"]["group"], &old["spec"]["group"]),
-        (path.child("names").child("plural"), &obj["spec"]["names"]["plural"], &old["spec"]["names"]["plural"]),
+        (
+            path.child("group"),
+            &obj["spec"]["group"],
+            &old["spec"]["group"],
+        ),
+        (
+            path.child("names").child("plural"),
+            &obj["spec"]["names"]["plural"],
+            &old["spec"]["names"]["plural"],
+        ),
     ] {
         if new != old {
             errors.push(FieldError::invalid(&at, new, IMMUTABLE));
@@ -493,7 +654,6 @@ pub(crate) fn validate_definition_update(obj: &Value, old: &Value) -> Vec<FieldE
     errors
 }
 
-/// Whether two definitions' names collide is the server's business: it knows the others.
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -509,7 +669,11 @@ mod tests {
         default_definition(&mut obj);
         change(&mut obj);
         prepare_create(&mut obj);
-        validate_name(&obj).into_iter().chain(validate_definition(&obj)).map(|e| e.to_string()).collect()
+        validate_name(&obj)
+            .into_iter()
+            .chain(validate_definition(&obj))
+            .map(|e| e.to_string())
+            .collect()
     }
 
     #[test]
@@ -517,14 +681,19 @@ mod tests {
         assert_eq!(messages(|_| {}), Vec::<String>::new());
         let mut obj = definition();
         default_definition(&mut obj);
-        assert_eq!(obj["spec"]["names"], json!({"plural": "as", "kind": "A", "singular": "a", "listKind": "AList"}));
+        assert_eq!(
+            obj["spec"]["names"],
+            json!({"plural": "as", "kind": "A", "singular": "a", "listKind": "AList"})
+        );
         assert_eq!(obj["spec"]["conversion"]["strategy"], "None");
-        assert!(sorted(&obj["status"]).is_empty() && is_label("a"));
     }
 
     #[test]
     fn each_broken_rule_is_reported() {
-        assert_eq!(messages(|o| o["spec"]["scope"] = json!("Galactic")).len(), 1);
+        assert_eq!(
+            messages(|o| o["spec"]["scope"] = json!("Galactic")).len(),
+            1
+        );
         assert_eq!(
             messages(|o| o["spec"]["versions"][0]["storage"] = json!(false)),
             [
@@ -533,7 +702,8 @@ mod tests {
             ]
         );
         assert_eq!(
-            messages(|o| o["spec"]["versions"][0]["schema"]["openAPIV3Schema"] = json!({"properties": {"a": {}}})),
+            messages(|o| o["spec"]["versions"][0]["schema"]["openAPIV3Schema"] =
+                json!({"properties": {"a": {}}})),
             [
                 "spec.validation.openAPIV3Schema.properties[a].type: Required value: must not be empty for specified object fields",
                 "spec.validation.openAPIV3Schema.type: Required value: must not be empty at the root"

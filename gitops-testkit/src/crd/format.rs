@@ -15,7 +15,9 @@ pub(super) fn is_valid(name: &str, text: &str) -> bool {
         "cidr" => crate::kinds::parse_cidr(text).is_some(),
         "mac" => mac(text),
         "uri" => uri(text),
-        "uuid" | "uuid3" | "uuid4" | "uuid5" => uuid(text, name.strip_prefix("uuid").unwrap_or_default()),
+        "uuid" | "uuid3" | "uuid4" | "uuid5" => {
+            uuid(text, name.strip_prefix("uuid").unwrap_or_default())
+        }
         "byte" => STANDARD.decode(text).is_ok() && !text.is_empty() || text.is_empty(),
         "isbn" | "isbn10" | "isbn13" => isbn(text, name),
         "creditcard" => credit_card(text),
@@ -35,13 +37,20 @@ fn date(text: &str) -> bool {
 
 /// RFC 3339, with the freedoms that `strfmt` takes: a lower-case `t` or `z`, no seconds' fraction.
 fn date_time(text: &str) -> bool {
-    let Some((day, time)) = text.split_once(['T', 't']) else { return false };
+    let Some((day, time)) = text.split_once(['T', 't']) else {
+        return false;
+    };
     let zone = time.find(['Z', 'z', '+', '-']).map(|i| time.split_at(i));
-    let Some((clock, zone)) = zone else { return false };
+    let Some((clock, zone)) = zone else {
+        return false;
+    };
     let zone_ok = matches!(zone, "Z" | "z")
         || (zone.len() == 6 && parts_of_digits_by(zone.get(1..).unwrap_or_default(), ':', &[2, 2]));
     let (clock, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
-    let hour_ok = clock.split(':').zip([23_u32, 59, 59]).all(|(part, max)| part.parse::<u32>().is_ok_and(|v| v <= max));
+    let hour_ok = clock
+        .split(':')
+        .zip([23_u32, 59, 59])
+        .all(|(part, max)| part.parse::<u32>().is_ok_and(|v| v <= max));
     date(day)
         && parts_of_digits_by(clock, ':', &[2, 2, 2])
         && hour_ok
@@ -57,18 +66,30 @@ fn parts_of_digits(text: &str, lengths: &[usize]) -> bool {
 fn parts_of_digits_by(text: &str, separator: char, lengths: &[usize]) -> bool {
     let parts: Vec<&str> = text.split(separator).collect();
     parts.len() == lengths.len()
-        && parts.iter().zip(lengths).all(|(p, len)| p.len() == *len && p.bytes().all(|c| c.is_ascii_digit()))
+        && parts
+            .iter()
+            .zip(lengths)
+            .all(|(p, len)| p.len() == *len && p.bytes().all(|c| c.is_ascii_digit()))
 }
 
 /// A Go duration (`1h30m`), or a number with a unit such as `3 days`.
 fn duration(text: &str) -> bool {
     const UNITS: [&str; 28] = [
-        "ns", "nano", "nanos", "us", "µs", "μs", "micro", "micros", "ms", "milli", "millis", "s", "sec", "secs", "m",
-        "min", "mins", "h", "hr", "hrs", "hour", "hours", "d", "day", "days", "w", "week", "weeks",
+        "ns", "nano", "nanos", "us", "µs", "μs", "micro", "micros", "ms", "milli", "millis", "s",
+        "sec", "secs", "m", "min", "mins", "h", "hr", "hrs", "hour", "hours", "d", "day", "days",
+        "w", "week", "weeks",
     ];
     const LONG: [&str; 10] = [
-        "second", "seconds", "minute", "minutes", "nanosecond", "nanoseconds", "microsecond", "microseconds",
-        "millisecond", "milliseconds",
+        "second",
+        "seconds",
+        "minute",
+        "minutes",
+        "nanosecond",
+        "nanoseconds",
+        "microsecond",
+        "microseconds",
+        "millisecond",
+        "milliseconds",
     ];
     let mut rest = text.strip_prefix(['-', '+']).unwrap_or(text);
     if rest == "0" {
@@ -78,13 +99,17 @@ fn duration(text: &str) -> bool {
         return false;
     }
     while !rest.is_empty() {
-        let number = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let number = rest
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(rest.len());
         let (digits, after) = rest.split_at(number);
         if digits.is_empty() || digits == "." {
             return false;
         }
         let after = after.trim_start();
-        let unit = after.find(|c: char| c.is_ascii_digit() || c.is_whitespace() || c == '.').unwrap_or(after.len());
+        let unit = after
+            .find(|c: char| c.is_ascii_digit() || c.is_whitespace() || c == '.')
+            .unwrap_or(after.len());
         let (unit, after) = after.split_at(unit);
         if !UNITS.contains(&unit) && !LONG.contains(&unit) {
             return false;
@@ -100,10 +125,14 @@ fn email(text: &str) -> bool {
         (Some(at), Some(inner)) => inner.get(at + 1..).unwrap_or_default(),
         _ => text,
     };
-    let Some((local, domain)) = address.rsplit_once('@') else { return false };
+    let Some((local, domain)) = address.rsplit_once('@') else {
+        return false;
+    };
     let atom = |part: &str| {
         !part.is_empty()
-            && part.chars().all(|c| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c) || !c.is_ascii())
+            && part.chars().all(|c| {
+                c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c) || !c.is_ascii()
+            })
     };
     let quoted = local.len() > 2 && local.starts_with('"') && local.ends_with('"');
     (quoted || local.split('.').all(atom)) && domain.split('.').all(atom)
@@ -118,14 +147,19 @@ fn hostname(text: &str) -> bool {
                 && bytes.len() <= 63
                 && bytes.first().is_some_and(u8::is_ascii_alphanumeric)
                 && bytes.last().is_some_and(u8::is_ascii_alphanumeric)
-                && bytes.iter().all(|c| c.is_ascii_alphanumeric() || *c == b'-')
+                && bytes
+                    .iter()
+                    .all(|c| c.is_ascii_alphanumeric() || *c == b'-')
         })
 }
 
 fn mac(text: &str) -> bool {
     [':', '-'].iter().any(|separator| {
         let parts: Vec<&str> = text.split(*separator).collect();
-        matches!(parts.len(), 6 | 8 | 20) && parts.iter().all(|p| p.len() == 2 && p.bytes().all(|c| c.is_ascii_hexdigit()))
+        matches!(parts.len(), 6 | 8 | 20)
+            && parts
+                .iter()
+                .all(|p| p.len() == 2 && p.bytes().all(|c| c.is_ascii_hexdigit()))
     })
 }
 
@@ -137,9 +171,13 @@ fn uri(text: &str) -> bool {
     if text.starts_with('/') {
         return true;
     }
-    let Some((scheme, rest)) = text.split_once(':') else { return false };
+    let Some((scheme, rest)) = text.split_once(':') else {
+        return false;
+    };
     let scheme_ok = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-        && scheme.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'+' | b'-' | b'.'));
+        && scheme
+            .bytes()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, b'+' | b'-' | b'.'));
     scheme_ok && !rest.split('/').nth(2).unwrap_or_default().contains(' ')
 }
 
@@ -149,7 +187,10 @@ fn uuid(text: &str, version: &str) -> bool {
     let shape = plain.len() == 32
         && plain.bytes().all(|c| c.is_ascii_hexdigit())
         && (dashes == 0
-            || [8, 13, 18, 23].iter().all(|i| text.as_bytes().get(*i) == Some(&b'-')) && dashes == 4);
+            || [8, 13, 18, 23]
+                .iter()
+                .all(|i| text.as_bytes().get(*i) == Some(&b'-'))
+                && dashes == 4);
     shape && (version.is_empty() || plain.get(12..13) == Some(version))
 }
 
@@ -157,17 +198,35 @@ fn isbn(text: &str, name: &str) -> bool {
     let digits: Vec<u32> = text
         .chars()
         .filter(|c| !matches!(c, '-' | ' '))
-        .map(|c| if matches!(c, 'X' | 'x') { 10 } else { c.to_digit(10).unwrap_or(99) })
+        .map(|c| {
+            if matches!(c, 'X' | 'x') {
+                10
+            } else {
+                c.to_digit(10).unwrap_or(99)
+            }
+        })
         .collect();
     let ten = || {
         digits.len() == 10
             && digits.iter().take(9).all(|d| *d < 10)
-            && digits.iter().zip((1..=10).rev()).map(|(d, w): (&u32, u32)| d * w).sum::<u32>() % 11 == 0
+            && digits
+                .iter()
+                .zip((1..=10).rev())
+                .map(|(d, w): (&u32, u32)| d * w)
+                .sum::<u32>()
+                % 11
+                == 0
     };
     let thirteen = || {
         digits.len() == 13
             && digits.iter().all(|d| *d < 10)
-            && digits.iter().zip([1, 3].iter().cycle()).map(|(d, w)| d * w).sum::<u32>() % 10 == 0
+            && digits
+                .iter()
+                .zip([1, 3].iter().cycle())
+                .map(|(d, w)| d * w)
+                .sum::<u32>()
+                % 10
+                == 0
     };
     match name {
         "isbn10" => ten(),
@@ -182,7 +241,13 @@ fn credit_card(text: &str) -> bool {
         .iter()
         .rev()
         .enumerate()
-        .map(|(i, d)| if i % 2 == 1 { if *d > 4 { d * 2 - 9 } else { d * 2 } } else { *d })
+        .map(|(i, d)| {
+            if i % 2 == 1 {
+                if *d > 4 { d * 2 - 9 } else { d * 2 }
+            } else {
+                *d
+            }
+        })
         .sum();
     (13..=19).contains(&digits.len()) && sum % 10 == 0
 }
@@ -193,7 +258,10 @@ fn hex_color(text: &str) -> bool {
 }
 
 fn rgb_color(text: &str) -> bool {
-    let inner = text.strip_prefix("rgb(").and_then(|t| t.strip_suffix(')')).unwrap_or_default();
+    let inner = text
+        .strip_prefix("rgb(")
+        .and_then(|t| t.strip_suffix(')'))
+        .unwrap_or_default();
     let parts: Vec<&str> = inner.split(',').map(str::trim).collect();
     parts.len() == 3 && parts.iter().all(|p| p.parse::<u8>().is_ok())
 }
@@ -216,7 +284,11 @@ mod tests {
             ("mac", "01:02:03:04:05:06", "01:02"),
             ("uri", "https://example.com/x", "::"),
             ("uuid", "6d6ee7a4-3f8d-4d0e-9f3f-2b5b1f0f4c11", "x"),
-            ("uuid4", "6d6ee7a4-3f8d-4d0e-9f3f-2b5b1f0f4c11", "6d6ee7a4-3f8d-3d0e-9f3f-2b5b1f0f4c11"),
+            (
+                "uuid4",
+                "6d6ee7a4-3f8d-4d0e-9f3f-2b5b1f0f4c11",
+                "6d6ee7a4-3f8d-3d0e-9f3f-2b5b1f0f4c11",
+            ),
             ("byte", "YQ==", "%"),
             ("isbn", "0-306-40615-2", "0-306-40615-3"),
             ("creditcard", "4111 1111 1111 1111", "4111 1111 1111 1112"),

@@ -12,10 +12,17 @@ const MAX_DEPTH: usize = 200;
 /// Checks a rule against the schema it stands in.
 pub(super) fn check(rule: &str, schema: &Value) -> Result<(), String> {
     let tokens = tokens(rule)?;
-    let mut parser = Parser { tokens: &tokens, at: 0, depth: 0, schema };
+    let mut parser = Parser {
+        tokens: &tokens,
+        at: 0,
+        depth: 0,
+        schema,
+    };
     let kind = parser.expression()?;
     if let Some(token) = parser.peek() {
-        return Err(format!("compilation failed: ERROR: <input>: Syntax error: mismatched input {token:?}"));
+        return Err(format!(
+            "compilation failed: ERROR: <input>: Syntax error: mismatched input {token:?}"
+        ));
     }
     match kind {
         Kind::Bool | Kind::Unknown => Ok(()),
@@ -32,8 +39,8 @@ enum Token {
 }
 
 const SIGNS: [&str; 25] = [
-    "&&", "||", "==", "!=", "<=", ">=", "(", ")", "[", "]", "{", "}", ".", ",", ":", "?", "!", "<", ">", "+", "-", "*",
-    "/", "%", "@",
+    "&&", "||", "==", "!=", "<=", ">=", "(", ")", "[", "]", "{", "}", ".", ",", ":", "?", "!", "<",
+    ">", "+", "-", "*", "/", "%", "@",
 ];
 
 fn tokens(rule: &str) -> Result<Vec<Token>, String> {
@@ -51,7 +58,9 @@ fn tokens(rule: &str) -> Result<Vec<Token>, String> {
             out.push(Token::Text);
             rest = after?;
         } else if c.is_ascii_alphabetic() || c == '_' {
-            let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
+            let end = rest
+                .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+                .unwrap_or(rest.len());
             let (name, after) = rest.split_at(end);
             out.push(Token::Name(name.to_owned()));
             rest = after;
@@ -65,7 +74,9 @@ fn tokens(rule: &str) -> Result<Vec<Token>, String> {
             out.push(Token::Sign(sign));
             rest = rest.get(sign.len()..).unwrap_or_default();
         } else {
-            return Err(format!("compilation failed: ERROR: <input>: Syntax error: token recognition error at: '{c}'"));
+            return Err(format!(
+                "compilation failed: ERROR: <input>: Syntax error: token recognition error at: '{c}'"
+            ));
         }
     }
     Ok(out)
@@ -80,7 +91,9 @@ fn literal(rest: &str) -> Option<Result<&str, String>> {
     }
     let raw = head.contains(['r', 'R']);
     let body = rest.get(prefix..)?;
-    let quote = ["\"\"\"", "'''", "\"", "'"].into_iter().find(|q| body.starts_with(q))?;
+    let quote = ["\"\"\"", "'''", "\"", "'"]
+        .into_iter()
+        .find(|q| body.starts_with(q))?;
     let mut at = quote.len();
     while let Some(here) = body.get(at..) {
         if here.starts_with(quote) {
@@ -89,13 +102,18 @@ fn literal(rest: &str) -> Option<Result<&str, String>> {
         let c = here.chars().next()?;
         at += c.len_utf8();
         if c == '\\' && !raw {
-            at += body.get(at..).and_then(|r| r.chars().next()).map_or(0, char::len_utf8);
+            at += body
+                .get(at..)
+                .and_then(|r| r.chars().next())
+                .map_or(0, char::len_utf8);
         }
         if at >= body.len() {
             break;
         }
     }
-    Some(Err("compilation failed: ERROR: <input>: Syntax error: unterminated string".to_owned()))
+    Some(Err(
+        "compilation failed: ERROR: <input>: Syntax error: unterminated string".to_owned(),
+    ))
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -126,13 +144,20 @@ impl<'a> Parser<'a> {
     }
 
     fn take(&mut self, sign: &str) -> bool {
-        let found = self.peek() == Some(&Token::Sign(SIGNS.iter().find(|s| **s == sign).copied().unwrap_or("@")));
+        let found = self.peek()
+            == Some(&Token::Sign(
+                SIGNS.iter().find(|s| **s == sign).copied().unwrap_or("@"),
+            ));
         self.at += usize::from(found);
         found
     }
 
     fn need(&mut self, sign: &str) -> Result<(), String> {
-        if self.take(sign) { Ok(()) } else { Err(self.unexpected()) }
+        if self.take(sign) {
+            Ok(())
+        } else {
+            Err(self.unexpected())
+        }
     }
 
     fn unexpected(&self) -> String {
@@ -155,7 +180,11 @@ impl<'a> Parser<'a> {
             let first = self.any_of()?;
             self.need(":")?;
             let second = self.expression()?;
-            if first == second { first } else { Kind::Unknown }
+            if first == second {
+                first
+            } else {
+                Kind::Unknown
+            }
         } else {
             condition
         };
@@ -186,7 +215,11 @@ impl<'a> Parser<'a> {
         loop {
             let word = matches!(self.peek(), Some(Token::Name(n)) if n == "in");
             self.at += usize::from(word);
-            if !word && !["==", "!=", "<=", ">=", "<", ">"].iter().any(|s| self.take(s)) {
+            if !word
+                && !["==", "!=", "<=", ">=", "<", ">"]
+                    .iter()
+                    .any(|s| self.take(s))
+            {
                 return Ok(kind);
             }
             self.sum()?;
@@ -222,14 +255,17 @@ impl<'a> Parser<'a> {
         loop {
             if self.take(".") {
                 self.take("?");
-                let Some(Token::Name(name)) = self.peek().cloned() else { return Err(self.unexpected()) };
+                let Some(Token::Name(name)) = self.peek().cloned() else {
+                    return Err(self.unexpected());
+                };
                 self.at += 1;
                 if self.take("(") {
                     self.arguments(")")?;
                     kind = match name.as_str() {
-                        "size" | "sum" | "min" | "max" | "lowerAscii" | "upperAscii" | "trim" | "indexOf" => Kind::Other,
-                        "all" | "exists" | "exists_one" | "existsOne" | "startsWith" | "endsWith" | "contains"
-                        | "matches" | "isSorted" => Kind::Bool,
+                        "size" | "sum" | "min" | "max" | "lowerAscii" | "upperAscii" | "trim"
+                        | "indexOf" => Kind::Other,
+                        "all" | "exists" | "exists_one" | "existsOne" | "startsWith"
+                        | "endsWith" | "contains" | "matches" | "isSorted" => Kind::Bool,
                         _ => Kind::Unknown,
                     };
                     place = At::Anywhere;
@@ -242,7 +278,9 @@ impl<'a> Parser<'a> {
                 self.expression()?;
                 self.need("]")?;
                 place = match place {
-                    At::Schema(schema) if schema["items"].is_object() => At::Schema(&schema["items"]),
+                    At::Schema(schema) if schema["items"].is_object() => {
+                        At::Schema(&schema["items"])
+                    }
                     At::Schema(schema) if schema["additionalProperties"].is_object() => {
                         At::Schema(&schema["additionalProperties"])
                     }
@@ -288,9 +326,8 @@ impl<'a> Parser<'a> {
                     self.arguments(")")?;
                     let kind = match name.as_str() {
                         "has" | "isQuantity" | "isURL" | "isIP" | "isCIDR" | "bool" => Kind::Bool,
-                        "size" | "int" | "uint" | "double" | "string" | "bytes" | "duration" | "timestamp" | "type" => {
-                            Kind::Other
-                        }
+                        "size" | "int" | "uint" | "double" | "string" | "bytes" | "duration"
+                        | "timestamp" | "type" => Kind::Other,
                         _ => Kind::Unknown,
                     };
                     return Ok((kind, At::Anywhere));
@@ -298,7 +335,9 @@ impl<'a> Parser<'a> {
                 Ok(match name.as_str() {
                     "true" | "false" => (Kind::Bool, At::Anywhere),
                     "null" => (Kind::Other, At::Anywhere),
-                    "self" | "oldSelf" => (kind_at(At::Schema(self.schema)), At::Schema(self.schema)),
+                    "self" | "oldSelf" => {
+                        (kind_at(At::Schema(self.schema)), At::Schema(self.schema))
+                    }
                     _ => (Kind::Unknown, At::Anywhere),
                 })
             }
@@ -339,7 +378,9 @@ fn kind_at(place: At<'_>) -> Kind {
 }
 
 fn select<'a>(place: At<'a>, name: &str) -> Result<At<'a>, String> {
-    let At::Schema(schema) = place else { return Ok(At::Anywhere) };
+    let At::Schema(schema) = place else {
+        return Ok(At::Anywhere);
+    };
     if schema["type"] != "object" || schema["x-kubernetes-embedded-resource"] == true {
         return Ok(At::Anywhere);
     }
@@ -353,14 +394,21 @@ fn select<'a>(place: At<'a>, name: &str) -> Result<At<'a>, String> {
     if matches!(plain.as_str(), "apiVersion" | "kind" | "metadata") {
         return Ok(At::Anywhere);
     }
-    Err(format!("compilation failed: ERROR: <input>: undefined field '{name}'"))
+    Err(format!(
+        "compilation failed: ERROR: <input>: undefined field '{name}'"
+    ))
 }
 
 /// A property by the name that CEL has for it.
 fn unescape(name: &str) -> String {
     let inner = name.strip_prefix("__").and_then(|n| n.strip_suffix("__"));
     match inner {
-        Some(word) if !word.contains("__") && !matches!(word, "dot" | "dash" | "slash" | "underscores") => word.to_owned(),
+        Some(word)
+            if !word.contains("__")
+                && !matches!(word, "dot" | "dash" | "slash" | "underscores") =>
+        {
+            word.to_owned()
+        }
         _ => name
             .replace("__dot__", ".")
             .replace("__dash__", "-")
@@ -388,7 +436,16 @@ mod tests {
         ] {
             assert_eq!(check(good, &object), Ok(()), "{good}");
         }
-        for bad in ["self +", "self.a", "self.l.size()", "self.zzz == 1", "self.a == 'x", "(true", "1 == 1)", "self.a # 1"] {
+        for bad in [
+            "self +",
+            "self.a",
+            "self.l.size()",
+            "self.zzz == 1",
+            "self.a == 'x",
+            "(true",
+            "1 == 1)",
+            "self.a # 1",
+        ] {
             assert!(check(bad, &object).is_err(), "{bad}");
         }
         assert!(check(&"(".repeat(10_000), &object).is_err());

@@ -44,7 +44,10 @@ impl Schema {
     pub fn new(open_api: &Value) -> Self {
         let mut patterns = BTreeMap::new();
         collect_patterns(open_api, &mut patterns);
-        Self { root: open_api.clone(), patterns }
+        Self {
+            root: open_api.clone(),
+            patterns,
+        }
     }
 
     /// The schema as it stands in the definition.
@@ -60,8 +63,10 @@ impl Schema {
     pub fn prune(&self, object: &mut Value) -> Vec<String> {
         let mut unknown = Vec::new();
         if let Value::Object(map) = object {
-            let kept: Vec<(String, Value)> =
-                ["apiVersion", "kind", "metadata"].iter().filter_map(|k| Some(((*k).to_owned(), map.remove(*k)?))).collect();
+            let kept: Vec<(String, Value)> = ["apiVersion", "kind", "metadata"]
+                .iter()
+                .filter_map(|k| Some(((*k).to_owned(), map.remove(*k)?)))
+                .collect();
             let mut rest = Value::Object(std::mem::take(map));
             prune(&mut rest, &self.root, "", false, &mut unknown);
             drop_nulls(&mut rest, &self.root);
@@ -75,7 +80,10 @@ impl Schema {
         let mut embedded = Vec::new();
         coerce_embedded(object, &self.root, "", true, &mut embedded);
         unknown.extend(embedded);
-        unknown.iter().map(|path| format!("unknown field {}", quote(path))).collect()
+        unknown
+            .iter()
+            .map(|path| format!("unknown field {}", quote(path)))
+            .collect()
     }
 
     /// Sets the defaults of the schema, on what a client sent or on what the store holds.
@@ -112,7 +120,9 @@ impl Schema {
             .into_iter()
             .filter(|error| {
                 let same = before.iter().any(|b| b == error);
-                !(same && pointed(object, &error.field).is_some() && pointed(object, &error.field) == pointed(old, &error.field))
+                !(same
+                    && pointed(object, &error.field).is_some()
+                    && pointed(object, &error.field) == pointed(old, &error.field))
             })
             .collect()
     }
@@ -123,7 +133,10 @@ impl Schema {
         let mut errors = Vec::new();
         let schema = &self.root["properties"]["status"];
         if !schema.is_null() && !unset(object, "status") {
-            let at = Location { path: Path::new("status"), shown: String::new() };
+            let at = Location {
+                path: Path::new("status"),
+                shown: String::new(),
+            };
             self.check(&object["status"], schema, &at, &mut errors);
             list_types(&object["status"], schema, &Path::new("status"), &mut errors);
         }
@@ -141,13 +154,23 @@ impl Schema {
         if let Some(text) = value.as_str() {
             let length = text.chars().count() as u64;
             if let Some(max) = schema["maxLength"].as_u64().filter(|max| length > *max) {
-                errors.push(FieldError::too_long(&at.path, usize::try_from(max).unwrap_or(usize::MAX)));
+                errors.push(FieldError::too_long(
+                    &at.path,
+                    usize::try_from(max).unwrap_or(usize::MAX),
+                ));
             }
             if let Some(min) = schema["minLength"].as_u64().filter(|min| length < *min) {
-                errors.push(invalid(value.clone(), &format!("should be at least {min} chars long")));
+                errors.push(invalid(
+                    value.clone(),
+                    &format!("should be at least {min} chars long"),
+                ));
             }
             if let Some(pattern) = schema["pattern"].as_str() {
-                let matches = self.patterns.get(pattern).and_then(Option::as_ref).is_none_or(|r| r.is_match(text));
+                let matches = self
+                    .patterns
+                    .get(pattern)
+                    .and_then(Option::as_ref)
+                    .is_none_or(|r| r.is_match(text));
                 if !matches {
                     errors.push(invalid(value.clone(), &format!("should match '{pattern}'")));
                 }
@@ -167,10 +190,17 @@ impl Schema {
         if let Value::Array(list) = value {
             let length = list.len() as u64;
             if let Some(min) = schema["minItems"].as_u64().filter(|min| length < *min) {
-                errors.push(invalid(json!(length), &format!("should have at least {min} items")));
+                errors.push(invalid(
+                    json!(length),
+                    &format!("should have at least {min} items"),
+                ));
             }
             if let Some(max) = schema["maxItems"].as_u64().filter(|max| length > *max) {
-                errors.push(FieldError::too_many(&at.path, list.len(), usize::try_from(max).unwrap_or(usize::MAX)));
+                errors.push(FieldError::too_many(
+                    &at.path,
+                    list.len(),
+                    usize::try_from(max).unwrap_or(usize::MAX),
+                ));
             }
             for (i, item) in list.iter().enumerate() {
                 self.check(item, &schema["items"], &at.index(i), errors);
@@ -180,9 +210,16 @@ impl Schema {
             if !values.contains(value) {
                 let known: Vec<String> = values
                     .iter()
-                    .map(|v| v.as_str().map_or_else(|| crate::kinds::error::go_json(v), str::to_owned))
+                    .map(|v| {
+                        v.as_str()
+                            .map_or_else(|| crate::kinds::error::go_json(v), str::to_owned)
+                    })
                     .collect();
-                errors.push(FieldError::not_supported_raw(&at.path, print(value), &known));
+                errors.push(FieldError::not_supported_raw(
+                    &at.path,
+                    print(value),
+                    &known,
+                ));
             }
         }
         if let Value::Object(map) = value {
@@ -190,7 +227,13 @@ impl Schema {
         }
     }
 
-    fn check_type(&self, value: &Value, schema: &Value, at: &Location, errors: &mut Vec<FieldError>) {
+    fn check_type(
+        &self,
+        value: &Value,
+        schema: &Value,
+        at: &Location,
+        errors: &mut Vec<FieldError>,
+    ) {
         let wanted = text_of(schema, "type");
         let either = schema["x-kubernetes-int-or-string"] == true;
         let actual = type_name(value);
@@ -200,7 +243,12 @@ impl Schema {
             match wanted {
                 "" => true,
                 "number" => matches!(actual, "integer" | "number"),
-                "integer" => actual == "integer" || value.as_f64().is_some_and(|f| actual == "number" && f.fract() == 0.0),
+                "integer" => {
+                    actual == "integer"
+                        || value
+                            .as_f64()
+                            .is_some_and(|f| actual == "number" && f.fract() == 0.0)
+                }
                 other => other == actual,
             }
         };
@@ -209,23 +257,36 @@ impl Schema {
             errors.push(FieldError::type_invalid(
                 &at.path,
                 &json!(actual),
-                format!("{} in body must be of type {wanted}: \"{actual}\"", at.shown),
+                format!(
+                    "{} in body must be of type {wanted}: \"{actual}\"",
+                    at.shown
+                ),
             ));
         }
     }
 
-    fn check_combined(&self, value: &Value, schema: &Value, at: &Location, errors: &mut Vec<FieldError>) {
+    fn check_combined(
+        &self,
+        value: &Value,
+        schema: &Value,
+        at: &Location,
+        errors: &mut Vec<FieldError>,
+    ) {
         let attempt = |schema: &Value| {
             let mut found = Vec::new();
             self.check(value, schema, at, &mut found);
             found
         };
-        let whole = |text: String| FieldError::invalid_str(&Path::root(), "", format!("{} {text}", quote(&at.shown)));
+        let whole = |text: String| {
+            FieldError::invalid_str(&Path::root(), "", format!("{} {text}", quote(&at.shown)))
+        };
         let any = items(&schema["anyOf"]);
         if !any.is_empty() {
             let mut tries: Vec<_> = any.iter().map(attempt).collect();
             if !tries.iter().any(Vec::is_empty) {
-                errors.push(whole("must validate at least one schema (anyOf)".to_owned()));
+                errors.push(whole(
+                    "must validate at least one schema (anyOf)".to_owned(),
+                ));
                 errors.append(&mut tries.swap_remove(0));
             }
         }
@@ -235,7 +296,10 @@ impl Schema {
             match tries.iter().filter(|t| t.is_empty()).count() {
                 1 => {}
                 0 => {
-                    errors.push(whole("must validate one and only one schema (oneOf). Found none valid".to_owned()));
+                    errors.push(whole(
+                        "must validate one and only one schema (oneOf). Found none valid"
+                            .to_owned(),
+                    ));
                     errors.append(&mut tries.swap_remove(0));
                 }
                 many => errors.push(whole(format!(
@@ -250,7 +314,9 @@ impl Schema {
             errors.extend(tries.into_iter().flatten());
             if valid < all.len() {
                 let none = if valid == 0 { ". None validated" } else { "" };
-                errors.push(whole(format!("must validate all the schemas (allOf){none}")));
+                errors.push(whole(format!(
+                    "must validate all the schemas (allOf){none}"
+                )));
             }
         }
         if !unset(schema, "not") && attempt(&schema["not"]).is_empty() {
@@ -268,10 +334,17 @@ impl Schema {
     ) {
         let count = map.len() as u64;
         if let Some(min) = schema["minProperties"].as_u64().filter(|min| count < *min) {
-            errors.push(invalid(json!(count), &format!("should have at least {min} properties")));
+            errors.push(invalid(
+                json!(count),
+                &format!("should have at least {min} properties"),
+            ));
         }
         if let Some(max) = schema["maxProperties"].as_u64().filter(|max| count > *max) {
-            errors.push(FieldError::too_many(&at.path, map.len(), usize::try_from(max).unwrap_or(usize::MAX)));
+            errors.push(FieldError::too_many(
+                &at.path,
+                map.len(),
+                usize::try_from(max).unwrap_or(usize::MAX),
+            ));
         }
         let properties = &schema["properties"];
         let additional = &schema["additionalProperties"];
@@ -279,7 +352,9 @@ impl Schema {
         for (key, value) in sorted(&members) {
             match properties.get(key) {
                 Some(property) => self.check(value, property, &at.child(key), errors),
-                None if additional.is_object() => self.check(value, additional, &at.child(key), errors),
+                None if additional.is_object() => {
+                    self.check(value, additional, &at.child(key), errors)
+                }
                 None => {}
             }
         }
@@ -300,16 +375,29 @@ struct Location {
 
 impl Location {
     fn root() -> Self {
-        Self { path: Path::root(), shown: String::new() }
+        Self {
+            path: Path::root(),
+            shown: String::new(),
+        }
     }
 
     fn child(&self, key: &str) -> Self {
-        let shown = if self.shown.is_empty() { key.to_owned() } else { format!("{}.{key}", self.shown) };
-        Self { path: self.path.child(key), shown }
+        let shown = if self.shown.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.shown)
+        };
+        Self {
+            path: self.path.child(key),
+            shown,
+        }
     }
 
     fn index(&self, index: usize) -> Self {
-        Self { path: self.path.index(index), shown: format!("{}[{index}]", self.shown) }
+        Self {
+            path: self.path.index(index),
+            shown: format!("{}[{index}]", self.shown),
+        }
     }
 }
 
@@ -338,15 +426,31 @@ fn check_number(
     if let Some(max) = bound("maximum") {
         let exclusive = schema["exclusiveMaximum"] == true;
         if amount > max || (exclusive && amount >= max) {
-            let relation = if exclusive { "less than" } else { "less than or equal to" };
-            errors.push(FieldError::invalid(&at.path, value, shown(&format!("should be {relation} {}", text("maximum")))));
+            let relation = if exclusive {
+                "less than"
+            } else {
+                "less than or equal to"
+            };
+            errors.push(FieldError::invalid(
+                &at.path,
+                value,
+                shown(&format!("should be {relation} {}", text("maximum"))),
+            ));
         }
     }
     if let Some(min) = bound("minimum") {
         let exclusive = schema["exclusiveMinimum"] == true;
         if amount < min || (exclusive && amount <= min) {
-            let relation = if exclusive { "greater than" } else { "greater than or equal to" };
-            errors.push(FieldError::invalid(&at.path, value, shown(&format!("should be {relation} {}", text("minimum")))));
+            let relation = if exclusive {
+                "greater than"
+            } else {
+                "greater than or equal to"
+            };
+            errors.push(FieldError::invalid(
+                &at.path,
+                value,
+                shown(&format!("should be {relation} {}", text("minimum"))),
+            ));
         }
     }
     // Whether the value fits the format, which no field is named for.
@@ -360,11 +464,18 @@ fn check_number(
         _ => true,
     };
     if !fits {
-        let format = if format.is_empty() { "(default format)".to_owned() } else { format!("with format {format}") };
+        let format = if format.is_empty() {
+            "(default format)".to_owned()
+        } else {
+            format!("with format {format}")
+        };
         errors.push(FieldError::invalid_str(
             &Path::root(),
             "",
-            format!("Checked value must be of type {kind} {format} in {}", at.shown),
+            format!(
+                "Checked value must be of type {kind} {format} in {}",
+                at.shown
+            ),
         ));
     }
 }
@@ -385,7 +496,9 @@ fn collect_patterns(schema: &Value, patterns: &mut BTreeMap<String, Option<Regex
     match schema {
         Value::Object(map) => {
             if let Some(Value::String(pattern)) = map.get("pattern") {
-                patterns.entry(pattern.clone()).or_insert_with(|| compile(pattern).ok());
+                patterns
+                    .entry(pattern.clone())
+                    .or_insert_with(|| compile(pattern).ok());
             }
             map.values().for_each(|v| collect_patterns(v, patterns));
         }
@@ -396,11 +509,14 @@ fn collect_patterns(schema: &Value, patterns: &mut BTreeMap<String, Option<Regex
 
 /// Compiles a pattern of a schema.
 pub(super) fn compile(pattern: &str) -> Result<Regex, regex::Error> {
-    regex::RegexBuilder::new(pattern).size_limit(PATTERN_SIZE).build()
+    regex::RegexBuilder::new(pattern)
+        .size_limit(PATTERN_SIZE)
+        .build()
 }
 
 fn prune(value: &mut Value, schema: &Value, path: &str, preserve: bool, unknown: &mut Vec<String>) {
-    let preserve = preserve && !schema.is_object() || schema["x-kubernetes-preserve-unknown-fields"] == true;
+    let preserve =
+        preserve && !schema.is_object() || schema["x-kubernetes-preserve-unknown-fields"] == true;
     match value {
         Value::Object(map) => {
             let embedded = schema["x-kubernetes-embedded-resource"] == true;
@@ -411,7 +527,11 @@ fn prune(value: &mut Value, schema: &Value, path: &str, preserve: bool, unknown:
                 if embedded && matches!(key.as_str(), "apiVersion" | "kind" | "metadata") {
                     continue;
                 }
-                let at = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                let at = if path.is_empty() {
+                    key.clone()
+                } else {
+                    format!("{path}.{key}")
+                };
                 let inner = match properties.get(&key) {
                     Some(property) => Some(property),
                     None if additional.is_object() => Some(additional),
@@ -451,14 +571,19 @@ fn drop_nulls(value: &mut Value, schema: &Value) {
             let (properties, additional) = (&schema["properties"], &schema["additionalProperties"]);
             map.retain(|key, member| {
                 let inner = properties.get(key).unwrap_or(additional);
-                !(member.is_null() && properties.get(key).is_some() && inner["nullable"] != true && unset(inner, "default"))
+                !(member.is_null()
+                    && properties.get(key).is_some()
+                    && inner["nullable"] != true
+                    && unset(inner, "default"))
             });
             for (key, member) in map.iter_mut() {
                 let inner = properties.get(key).unwrap_or(additional);
                 drop_nulls(member, inner);
             }
         }
-        Value::Array(list) => list.iter_mut().for_each(|item| drop_nulls(item, &schema["items"])),
+        Value::Array(list) => list
+            .iter_mut()
+            .for_each(|item| drop_nulls(item, &schema["items"])),
         _ => {}
     }
 }
@@ -479,7 +604,9 @@ fn default(value: &mut Value, schema: &Value) {
                     Some(property) => property,
                     None => {
                         let additional = &schema["additionalProperties"];
-                        if let (true, Some(preset)) = (replace(member, additional), additional.get("default")) {
+                        if let (true, Some(preset)) =
+                            (replace(member, additional), additional.get("default"))
+                        {
                             *member = preset.clone();
                         }
                         additional
@@ -502,7 +629,13 @@ fn default(value: &mut Value, schema: &Value) {
 }
 
 /// Reads the metadata of embedded resources as an ObjectMeta.
-fn coerce_embedded(value: &mut Value, schema: &Value, path: &str, root: bool, unknown: &mut Vec<String>) {
+fn coerce_embedded(
+    value: &mut Value,
+    schema: &Value,
+    path: &str,
+    root: bool,
+    unknown: &mut Vec<String>,
+) {
     match value {
         Value::Object(map) => {
             if !root && schema["x-kubernetes-embedded-resource"] == true {
@@ -517,14 +650,26 @@ fn coerce_embedded(value: &mut Value, schema: &Value, path: &str, root: bool, un
                 }
             }
             for (key, member) in map.iter_mut() {
-                let at = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                let inner = schema["properties"].get(key).unwrap_or(&schema["additionalProperties"]);
+                let at = if path.is_empty() {
+                    key.clone()
+                } else {
+                    format!("{path}.{key}")
+                };
+                let inner = schema["properties"]
+                    .get(key)
+                    .unwrap_or(&schema["additionalProperties"]);
                 coerce_embedded(member, inner, &at, false, unknown);
             }
         }
         Value::Array(list) => {
             for (i, item) in list.iter_mut().enumerate() {
-                coerce_embedded(item, &schema["items"], &format!("{path}[{i}]"), false, unknown);
+                coerce_embedded(
+                    item,
+                    &schema["items"],
+                    &format!("{path}[{i}]"),
+                    false,
+                    unknown,
+                );
             }
         }
         _ => {}
@@ -543,14 +688,22 @@ fn embedded(value: &Value, schema: &Value, path: &Path, root: bool, errors: &mut
                 let metadata = &value["metadata"];
                 if !text(metadata, "name").is_empty() {
                     errors.extend(
-                        validate_metadata_at(metadata, false, NameRule::PathSegment, false, &path.child("metadata"))
-                            .into_iter()
-                            .filter(|e| !e.field.ends_with(".namespace")),
+                        validate_metadata_at(
+                            metadata,
+                            false,
+                            NameRule::PathSegment,
+                            false,
+                            &path.child("metadata"),
+                        )
+                        .into_iter()
+                        .filter(|e| !e.field.ends_with(".namespace")),
                     );
                 }
             }
             for (key, member) in sorted(&Value::Object(map.clone())) {
-                let inner = schema["properties"].get(key).unwrap_or(&schema["additionalProperties"]);
+                let inner = schema["properties"]
+                    .get(key)
+                    .unwrap_or(&schema["additionalProperties"]);
                 embedded(member, inner, &path.child(key), false, errors);
             }
         }
@@ -568,7 +721,9 @@ fn list_types(value: &Value, schema: &Value, path: &Path, errors: &mut Vec<Field
     match value {
         Value::Object(_) => {
             for (key, member) in sorted(value) {
-                let inner = schema["properties"].get(key).unwrap_or(&schema["additionalProperties"]);
+                let inner = schema["properties"]
+                    .get(key)
+                    .unwrap_or(&schema["additionalProperties"]);
                 list_types(member, inner, &path.child(key), errors);
             }
         }
@@ -578,8 +733,13 @@ fn list_types(value: &Value, schema: &Value, path: &Path, errors: &mut Vec<Field
                 "map" => list
                     .iter()
                     .map(|item| {
-                        let names = items(&schema["x-kubernetes-list-map-keys"]).iter().filter_map(Value::as_str);
-                        names.filter_map(|n| Some((n.to_owned(), item.get(n)?.clone()))).collect::<Map<_, _>>().into()
+                        let names = items(&schema["x-kubernetes-list-map-keys"])
+                            .iter()
+                            .filter_map(Value::as_str);
+                        names
+                            .filter_map(|n| Some((n.to_owned(), item.get(n)?.clone())))
+                            .collect::<Map<_, _>>()
+                            .into()
                     })
                     .collect(),
                 _ => Vec::new(),
@@ -623,14 +783,16 @@ mod tests {
     use super::*;
 
     fn schema() -> Schema {
-        Schema::new(&json!({"type": "object", "required": ["spec"], "properties": {"spec": {"type": "object", "properties": {
-            "pat": {"type": "string", "pattern": "^[a-z]{2,}$", "maxLength": 4},
-            "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": true,
-                "properties": {"typed": {"type": "object", "properties": {"in": {"type": "string"}}}}},
-            "list": {"type": "array", "items": {"type": "object", "properties": {"k": {"type": "string"}, "d": {"type": "number", "default": 1.5}}}},
-            "set": {"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}},
-            "any": {"type": "object", "anyOf": [{"required": ["x"]}, {"required": ["y"]}]},
-        }}}}))
+        Schema::new(
+            &json!({"type": "object", "required": ["spec"], "properties": {"spec": {"type": "object", "properties": {
+                "pat": {"type": "string", "pattern": "^[a-z]{2,}$", "maxLength": 4},
+                "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": true,
+                    "properties": {"typed": {"type": "object", "properties": {"in": {"type": "string"}}}}},
+                "list": {"type": "array", "items": {"type": "object", "properties": {"k": {"type": "string"}, "d": {"type": "number", "default": 1.5}}}},
+                "set": {"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}},
+                "any": {"type": "object", "anyOf": [{"required": ["x"]}, {"required": ["y"]}]},
+            }}}}),
+        )
     }
 
     #[test]
@@ -647,7 +809,10 @@ mod tests {
                 r#"unknown field "top""#
             ]
         );
-        assert_eq!(object["spec"], json!({"free": {"a": {"b": [1]}, "typed": {"in": "x"}}, "list": [{"k": "1"}]}));
+        assert_eq!(
+            object["spec"],
+            json!({"free": {"a": {"b": [1]}, "typed": {"in": "x"}}, "list": [{"k": "1"}]})
+        );
     }
 
     #[test]
@@ -660,9 +825,18 @@ mod tests {
     #[test]
     fn each_broken_rule_is_reported() {
         for (spec, messages) in [
-            (json!({"pat": "A"}), vec!["spec.pat: Invalid value: \"A\": spec.pat in body should match '^[a-z]{2,}$'"]),
-            (json!({"pat": "abcde"}), vec!["spec.pat: Too long: may not be more than 4 bytes"]),
-            (json!({"set": ["a", "a"]}), vec!["spec.set[1]: Duplicate value: \"a\""]),
+            (
+                json!({"pat": "A"}),
+                vec!["spec.pat: Invalid value: \"A\": spec.pat in body should match '^[a-z]{2,}$'"],
+            ),
+            (
+                json!({"pat": "abcde"}),
+                vec!["spec.pat: Too long: may not be more than 4 bytes"],
+            ),
+            (
+                json!({"set": ["a", "a"]}),
+                vec!["spec.set[1]: Duplicate value: \"a\""],
+            ),
             (
                 json!({"any": {}}),
                 vec![
@@ -670,9 +844,18 @@ mod tests {
                     "spec.any.x: Required value",
                 ],
             ),
-            (json!({"pat": 1}), vec!["spec.pat: Invalid value: \"integer\": spec.pat in body must be of type string: \"integer\""]),
+            (
+                json!({"pat": 1}),
+                vec![
+                    "spec.pat: Invalid value: \"integer\": spec.pat in body must be of type string: \"integer\"",
+                ],
+            ),
         ] {
-            let found: Vec<_> = schema().validate(&json!({"spec": spec})).iter().map(ToString::to_string).collect();
+            let found: Vec<_> = schema()
+                .validate(&json!({"spec": spec}))
+                .iter()
+                .map(ToString::to_string)
+                .collect();
             assert_eq!(found, messages, "{spec}");
         }
     }
@@ -680,7 +863,16 @@ mod tests {
     #[test]
     fn what_was_wrong_before_does_not_block_other_changes() {
         let old = json!({"spec": {"pat": "A"}});
-        assert!(schema().validate_update(&json!({"spec": {"pat": "A", "set": []}}), &old).is_empty());
-        assert_eq!(schema().validate_update(&json!({"spec": {"pat": "B"}}), &old).len(), 1);
+        assert!(
+            schema()
+                .validate_update(&json!({"spec": {"pat": "A", "set": []}}), &old)
+                .is_empty()
+        );
+        assert_eq!(
+            schema()
+                .validate_update(&json!({"spec": {"pat": "B"}}), &old)
+                .len(),
+            1
+        );
     }
 }

@@ -12,8 +12,12 @@ use crate::kinds::{
 use super::schema::{Schema, compile};
 
 const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
-const REASONS: [&str; 4] =
-    ["FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"];
+const REASONS: [&str; 4] = [
+    "FieldValueDuplicate",
+    "FieldValueForbidden",
+    "FieldValueInvalid",
+    "FieldValueRequired",
+];
 
 /// Checks the `openAPIV3Schema` at `path`.
 pub(super) fn validate(schema: &Value, path: &Path) -> Vec<FieldError> {
@@ -58,9 +62,15 @@ fn general(schema: &Value, path: &Path, errors: &mut Vec<FieldError>) {
     if !additional.is_null() {
         let at = path.child("additionalProperties");
         if *additional == false {
-            errors.push(FieldError::forbidden(&at, "additionalProperties cannot be set to false"));
+            errors.push(FieldError::forbidden(
+                &at,
+                "additionalProperties cannot be set to false",
+            ));
         } else if !sorted(&schema["properties"]).is_empty() {
-            errors.push(FieldError::forbidden(&at, "additionalProperties and properties are mutual exclusive"));
+            errors.push(FieldError::forbidden(
+                &at,
+                "additionalProperties and properties are mutual exclusive",
+            ));
         }
     }
     for (child, at) in children(schema, path) {
@@ -68,23 +78,39 @@ fn general(schema: &Value, path: &Path, errors: &mut Vec<FieldError>) {
     }
     let kind = text(schema, "type");
     if !kind.is_empty() && !TYPES.contains(&kind) {
-        errors.push(FieldError::not_supported(&path.child("type"), &json!(kind), &TYPES));
+        errors.push(FieldError::not_supported(
+            &path.child("type"),
+            &json!(kind),
+            &TYPES,
+        ));
     }
     if !unset(schema, "$ref") {
-        errors.push(FieldError::forbidden(&path.child("$ref"), "$ref is not supported"));
+        errors.push(FieldError::forbidden(
+            &path.child("$ref"),
+            "$ref is not supported",
+        ));
     }
     for key in ["definitions", "dependencies", "patternProperties"] {
         if !sorted(&schema[key]).is_empty() {
-            errors.push(FieldError::forbidden(&path.child(key), format!("{key} is not supported")));
+            errors.push(FieldError::forbidden(
+                &path.child(key),
+                format!("{key} is not supported"),
+            ));
         }
     }
     for key in ["id", "additionalItems"] {
         if !unset(schema, key) {
-            errors.push(FieldError::forbidden(&path.child(key), format!("{key} is not supported")));
+            errors.push(FieldError::forbidden(
+                &path.child(key),
+                format!("{key} is not supported"),
+            ));
         }
     }
     if schema["items"].is_array() {
-        errors.push(FieldError::forbidden(&path.child("items"), "items must be a schema object and not an array"));
+        errors.push(FieldError::forbidden(
+            &path.child("items"),
+            "items must be a schema object and not an array",
+        ));
     }
     if schema["x-kubernetes-preserve-unknown-fields"] == false {
         errors.push(FieldError::invalid(
@@ -96,7 +122,12 @@ fn general(schema: &Value, path: &Path, errors: &mut Vec<FieldError>) {
     if let Some(pattern) = schema["pattern"].as_str() {
         if let Err(error) = compile(pattern) {
             let reason = error.to_string();
-            let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            let reason = reason
+                .lines()
+                .last()
+                .unwrap_or_default()
+                .trim_start_matches("error: ")
+                .to_owned();
             errors.push(FieldError::invalid_str(
                 &path.child("pattern"),
                 pattern,
@@ -115,7 +146,10 @@ fn list_and_map(schema: &Value, path: &Path, errors: &mut Vec<FieldError>) {
     if !list.is_empty() {
         if kind != "array" {
             if kind.is_empty() {
-                errors.push(FieldError::required(&path.child("type"), "must be array if x-kubernetes-list-type is specified"));
+                errors.push(FieldError::required(
+                    &path.child("type"),
+                    "must be array if x-kubernetes-list-type is specified",
+                ));
             } else {
                 errors.push(FieldError::invalid_str(
                     &path.child("type"),
@@ -125,7 +159,11 @@ fn list_and_map(schema: &Value, path: &Path, errors: &mut Vec<FieldError>) {
             }
         }
         if !matches!(list, "atomic" | "set" | "map") {
-            errors.push(FieldError::not_supported(&at, &json!(list), &["atomic", "set", "map"]));
+            errors.push(FieldError::not_supported(
+                &at,
+                &json!(list),
+                &["atomic", "set", "map"],
+            ));
         }
     }
     let keys = &schema["x-kubernetes-list-map-keys"];
@@ -134,17 +172,30 @@ fn list_and_map(schema: &Value, path: &Path, errors: &mut Vec<FieldError>) {
     let items_at = path.child("items");
     if !items(keys).is_empty() && list != "map" {
         if list.is_empty() {
-            errors.push(FieldError::required(&at, "must be map if x-kubernetes-list-map-keys is non-empty"));
+            errors.push(FieldError::required(
+                &at,
+                "must be map if x-kubernetes-list-map-keys is non-empty",
+            ));
         } else {
-            errors.push(FieldError::invalid_str(&at, list, "must be map if x-kubernetes-list-map-keys is non-empty"));
+            errors.push(FieldError::invalid_str(
+                &at,
+                list,
+                "must be map if x-kubernetes-list-map-keys is non-empty",
+            ));
         }
     }
     if list == "map" {
         if items(keys).is_empty() {
-            errors.push(FieldError::required(&keys_at, "must not be empty if x-kubernetes-list-type is map"));
+            errors.push(FieldError::required(
+                &keys_at,
+                "must not be empty if x-kubernetes-list-type is map",
+            ));
         }
         if element.is_null() {
-            errors.push(FieldError::required(&items_at, "must have a schema if x-kubernetes-list-type is map"));
+            errors.push(FieldError::required(
+                &items_at,
+                "must have a schema if x-kubernetes-list-type is map",
+            ));
         } else if text(element, "type") != "object" {
             errors.push(FieldError::invalid_str(
                 &items_at.child("type"),
@@ -154,7 +205,11 @@ fn list_and_map(schema: &Value, path: &Path, errors: &mut Vec<FieldError>) {
         }
         let names: Vec<&str> = items(keys).iter().filter_map(Value::as_str).collect();
         if !element.is_null() && names.iter().any(|n| unset(&element["properties"], n)) {
-            errors.push(FieldError::invalid(&keys_at, keys, "entries must all be names of item properties"));
+            errors.push(FieldError::invalid(
+                &keys_at,
+                keys,
+                "entries must all be names of item properties",
+            ));
         }
         for (i, name) in names.iter().enumerate() {
             if names.iter().take(i).any(|n| n == name) {
@@ -189,7 +244,10 @@ fn list_and_map(schema: &Value, path: &Path, errors: &mut Vec<FieldError>) {
         }
         match text(element, "type") {
             "array" if text(element, "x-kubernetes-list-type") != "atomic" => {
-                let value = element.get("x-kubernetes-list-type").cloned().unwrap_or_default();
+                let value = element
+                    .get("x-kubernetes-list-type")
+                    .cloned()
+                    .unwrap_or_default();
                 errors.push(FieldError::invalid(
                     &items_at.child("x-kubernetes-list-type"),
                     &value,
@@ -197,7 +255,10 @@ fn list_and_map(schema: &Value, path: &Path, errors: &mut Vec<FieldError>) {
                 ));
             }
             "object" if text(element, "x-kubernetes-map-type") != "atomic" => {
-                let value = element.get("x-kubernetes-map-type").cloned().unwrap_or_default();
+                let value = element
+                    .get("x-kubernetes-map-type")
+                    .cloned()
+                    .unwrap_or_default();
                 errors.push(FieldError::invalid(
                     &items_at.child("x-kubernetes-map-type"),
                     &value,
@@ -212,9 +273,16 @@ fn list_and_map(schema: &Value, path: &Path, errors: &mut Vec<FieldError>) {
         if kind != "object" {
             let at = path.child("type");
             if kind.is_empty() {
-                errors.push(FieldError::required(&at, "must be object if x-kubernetes-map-type is specified"));
+                errors.push(FieldError::required(
+                    &at,
+                    "must be object if x-kubernetes-map-type is specified",
+                ));
             } else {
-                errors.push(FieldError::invalid_str(&at, kind, "must be object if x-kubernetes-map-type is specified"));
+                errors.push(FieldError::invalid_str(
+                    &at,
+                    kind,
+                    "must be object if x-kubernetes-map-type is specified",
+                ));
             }
         }
         if !matches!(map, "atomic" | "granular") {
@@ -228,12 +296,22 @@ fn list_and_map(schema: &Value, path: &Path, errors: &mut Vec<FieldError>) {
 }
 
 fn rules(schema: &Value, path: &Path, errors: &mut Vec<FieldError>) {
-    for (i, rule) in items(&schema["x-kubernetes-validations"]).iter().enumerate() {
+    for (i, rule) in items(&schema["x-kubernetes-validations"])
+        .iter()
+        .enumerate()
+    {
         let at = path.child("x-kubernetes-validations").index(i);
         if text(rule, "rule").trim().is_empty() {
-            errors.push(FieldError::required(&at.child("rule"), "rule is not specified"));
+            errors.push(FieldError::required(
+                &at.child("rule"),
+                "rule is not specified",
+            ));
         } else if let Err(error) = super::rule::check(text(rule, "rule"), schema) {
-            errors.push(FieldError::invalid_str(&at.child("rule"), text(rule, "rule"), error));
+            errors.push(FieldError::invalid_str(
+                &at.child("rule"),
+                text(rule, "rule"),
+                error,
+            ));
         }
         let message = text(rule, "message");
         if !message.is_empty() && message.trim().is_empty() {
@@ -256,7 +334,11 @@ fn rules(schema: &Value, path: &Path, errors: &mut Vec<FieldError>) {
         }
         let reason = text(rule, "reason");
         if !reason.is_empty() && !REASONS.contains(&reason) {
-            errors.push(FieldError::not_supported(&at.child("reason"), &json!(reason), &REASONS));
+            errors.push(FieldError::not_supported(
+                &at.child("reason"),
+                &json!(reason),
+                &REASONS,
+            ));
         }
     }
 }
@@ -273,11 +355,21 @@ enum Place {
 fn structure(schema: &Value, place: Place, path: &Path, errors: &mut Vec<FieldError>) {
     let kind = text(schema, "type");
     if place == Place::Logic {
-        for key in ["type", "description", "title", "default", "additionalProperties", "nullable"] {
+        for key in [
+            "type",
+            "description",
+            "title",
+            "default",
+            "additionalProperties",
+            "nullable",
+        ] {
             if !unset(schema, key) && schema[key] != false && schema[key] != "" {
                 let allowed = key == "type" && schema["x-kubernetes-int-or-string"] == true;
                 if !allowed {
-                    errors.push(FieldError::forbidden(&path.child(key), "must be empty to be structural"));
+                    errors.push(FieldError::forbidden(
+                        &path.child(key),
+                        "must be empty to be structural",
+                    ));
                 }
             }
         }
@@ -287,18 +379,30 @@ fn structure(schema: &Value, place: Place, path: &Path, errors: &mut Vec<FieldEr
         return;
     }
     for (key, property) in sorted(&schema["properties"]) {
-        structure(property, Place::Field, &path.child("properties").key(key), errors);
+        structure(
+            property,
+            Place::Field,
+            &path.child("properties").key(key),
+            errors,
+        );
     }
     if schema["items"].is_object() {
         structure(&schema["items"], Place::Item, &path.child("items"), errors);
     }
     if schema["additionalProperties"].is_object() {
-        structure(&schema["additionalProperties"], Place::Field, &path.child("additionalProperties"), errors);
+        structure(
+            &schema["additionalProperties"],
+            Place::Field,
+            &path.child("additionalProperties"),
+            errors,
+        );
     }
     let either = schema["x-kubernetes-int-or-string"] == true;
     for (child, at) in children(schema, path) {
         let logical = ["anyOf[", "oneOf[", "allOf[", "not"].iter().any(|p| {
-            at.as_str().strip_prefix(path.as_str()).is_some_and(|rest| rest.trim_start_matches('.').starts_with(p))
+            at.as_str()
+                .strip_prefix(path.as_str())
+                .is_some_and(|rest| rest.trim_start_matches('.').starts_with(p))
         });
         // An int-or-string may spell its two types out.
         if logical && !(either && sorted(child).iter().all(|(k, _)| *k == "type")) {
@@ -315,10 +419,17 @@ fn structure(schema: &Value, place: Place, path: &Path, errors: &mut Vec<FieldEr
         errors.push(FieldError::required(&path.child("type"), why));
     }
     if place == Place::Root && !kind.is_empty() && kind != "object" {
-        errors.push(FieldError::invalid_str(&path.child("type"), kind, "must be object at the root"));
+        errors.push(FieldError::invalid_str(
+            &path.child("type"),
+            kind,
+            "must be object at the root",
+        ));
     }
     if kind == "array" && unset(schema, "items") {
-        errors.push(FieldError::required(&path.child("items"), "must be specified"));
+        errors.push(FieldError::required(
+            &path.child("items"),
+            "must be specified",
+        ));
     }
     let embedded = schema["x-kubernetes-embedded-resource"] == true;
     if embedded {
@@ -346,10 +457,18 @@ fn object_members(schema: &Value, path: &Path, errors: &mut Vec<FieldError>) {
     let properties = &schema["properties"];
     if let Some(metadata) = properties.get("metadata") {
         let at = path.child("properties").key("metadata");
-        let own = sorted(metadata).iter().all(|(k, v)| matches!(*k, "type" | "description" | "properties") || v.is_null());
-        let names = sorted(&metadata["properties"]).iter().all(|(k, _)| matches!(*k, "name" | "generateName"));
+        let own = sorted(metadata)
+            .iter()
+            .all(|(k, v)| matches!(*k, "type" | "description" | "properties") || v.is_null());
+        let names = sorted(&metadata["properties"])
+            .iter()
+            .all(|(k, _)| matches!(*k, "name" | "generateName"));
         if !matches!(text(metadata, "type"), "" | "object") {
-            errors.push(FieldError::invalid_str(&at.child("type"), text(metadata, "type"), "must be object"));
+            errors.push(FieldError::invalid_str(
+                &at.child("type"),
+                text(metadata, "type"),
+                "must be object",
+            ));
         }
         if !own || !names {
             errors.push(FieldError::forbidden(
@@ -377,7 +496,9 @@ fn defaults(schema: &Value, path: &Path, errors: &mut Vec<FieldError>) {
     for (child, at) in children(schema, path) {
         defaults(child, &at, errors);
     }
-    let Some(preset) = schema.get("default") else { return };
+    let Some(preset) = schema.get("default") else {
+        return;
+    };
     if preset.is_null() && schema["nullable"] == true {
         return;
     }
@@ -387,7 +508,11 @@ fn defaults(schema: &Value, path: &Path, errors: &mut Vec<FieldError>) {
     let wrapper = json!({"type": "object", "properties": {"default": schema}});
     let unknown = Schema::new(&wrapper).prune(&mut pruned);
     if !unknown.is_empty() {
-        errors.push(FieldError::invalid(&at, preset, "must not have unknown fields"));
+        errors.push(FieldError::invalid(
+            &at,
+            preset,
+            "must not have unknown fields",
+        ));
         return;
     }
     for mut error in own.validate(preset) {
