@@ -1,4 +1,5 @@
 //! The fake cluster as its users meet it.
+#![expect(clippy::unwrap_used, reason = "a panic in a test names its line")]
 
 use std::time::Duration;
 

@@ -2,6 +2,7 @@
 //!
 //! `TEST_ASSET_KUBECTL` names the binary (several, with `:` between them), as in envtest;
 //! otherwise the one on the path is taken. Without any the test says so and passes.
+#![expect(clippy::unwrap_used, reason = "a panic in a test names its line")]
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

@@ -139,10 +139,10 @@ pub(crate) fn default(custom: &CustomVersion, object: &mut Value) {
 }
 
 pub(crate) fn prepare_create(custom: &CustomVersion, object: &mut Value) {
-    if let Some(map) = object.as_object_mut() {
-        if custom.has_status {
-            map.remove("status");
-        }
+    if let Some(map) = object.as_object_mut()
+        && custom.has_status
+    {
+        map.remove("status");
     }
     metadata_mut(object).insert("generation".to_owned(), json!(1));
 }

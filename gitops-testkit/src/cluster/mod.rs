@@ -174,7 +174,6 @@ impl FakeCluster {
     }
 
     /// A cluster with other settings.
-    #[must_use]
     pub fn builder() -> FakeClusterBuilder {
         FakeClusterBuilder::default()
     }

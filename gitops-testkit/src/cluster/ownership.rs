@@ -372,10 +372,10 @@ pub(crate) fn track_scale(
     written(call, live, shown, |target, before| {
         let mut wanted = wanted;
         wanted["metadata"]["managedFields"] = before["metadata"]["managedFields"].clone();
-        if wanted["metadata"]["managedFields"].is_null() {
-            if let Some(meta) = wanted["metadata"].as_object_mut() {
-                meta.remove("managedFields");
-            }
+        if wanted["metadata"]["managedFields"].is_null()
+            && let Some(meta) = wanted["metadata"].as_object_mut()
+        {
+            meta.remove("managedFields");
         }
         managed::track(target, Track::new(wanted, manager, call.now).live(&before))
     })

@@ -157,16 +157,15 @@ fn impersonated(headers: &HeaderMap) -> ApiResult<Option<User>> {
         extra,
         ..User::default()
     };
-    if user.groups.is_empty() {
-        if let Some((namespace, _)) = name
+    if user.groups.is_empty()
+        && let Some((namespace, _)) = name
             .strip_prefix("system:serviceaccount:")
             .and_then(|rest| rest.split_once(':'))
-        {
-            user.groups = vec![
-                "system:serviceaccounts".to_owned(),
-                format!("system:serviceaccounts:{namespace}"),
-            ];
-        }
+    {
+        user.groups = vec![
+            "system:serviceaccounts".to_owned(),
+            format!("system:serviceaccounts:{namespace}"),
+        ];
     }
     user.name = name;
     user.complete_groups();
@@ -424,10 +423,10 @@ fn resource(
         .ok_or_else(|| nothing_there(path))?;
     // A namespaced resource without a namespace can only be read as a whole, a
     // cluster-wide one has none.
-    let misplaced = match (resource.namespaced, &path.namespace, &path.name) {
-        (true, None, Some(_)) | (false, Some(_), _) => true,
-        _ => false,
-    };
+    let misplaced = matches!(
+        (resource.namespaced, &path.namespace, &path.name),
+        (true, None, Some(_)) | (false, Some(_), _)
+    );
     if misplaced || !path.rest.is_empty() && !subresource::takes_path(path) {
         return Err(nothing_there(path));
     }

@@ -1,11 +1,13 @@
 //! CustomResourceDefinitions: what the server makes of them, and of their instances.
 
+mod columns;
 mod definition;
 mod format;
 mod rule;
 mod schema;
 mod structural;
 
+pub use columns::{cells, columns};
 pub use schema::Schema;
 
 pub(crate) use definition::{

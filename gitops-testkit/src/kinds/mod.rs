@@ -14,6 +14,7 @@
 
 mod decode;
 mod defaults;
+mod docs;
 mod dump;
 pub(crate) mod error;
 mod json;
@@ -22,6 +23,7 @@ mod quantity;
 pub(crate) mod rules;
 mod service;
 mod strategy;
+mod table;
 mod time;
 #[cfg(test)]
 mod transcripts;
@@ -44,6 +46,8 @@ pub use meta::{NameRule, validate_metadata, validate_metadata_update};
 pub(crate) use rules::{dns_subdomain, dns1035_label as dns_1035, parse_cidr};
 pub use service::{ServiceAllocator, allocate, release};
 pub use strategy::{Target, admit, prepare_create, prepare_update};
+pub(crate) use table::{age as printed_age, custom_columns};
+pub use table::{table_cells, table_columns};
 pub use validate::{validate_create, validate_update, warnings};
 
 /// A kind that is built into the API server.

@@ -183,7 +183,7 @@ fn run(
         _ => Target::Object,
     };
     let dry = request["query"]["dryRun"].is_string();
-    let mut strict = Vec::new();
+    let strict;
     let bad = |message: String| {
         Some(Outcome {
             status: 400,
@@ -395,6 +395,73 @@ fn differences(expected: &Value, actual: &Value, path: &str, out: &mut Vec<Strin
         (a, b) if a == b => {}
         (a, b) => out.push(format!("{path}: expected {a}, got {b}")),
     }
+}
+
+/// Compares the recorded tables with the columns and cells of this module.
+#[test]
+#[cfg(feature = "client")]
+fn tables_are_as_recorded() {
+    let Some(folder) = folder() else {
+        eprintln!("no transcripts: set CONFORMANCE_API");
+        return;
+    };
+    let now: jiff::Timestamp = "2024-01-01T00:00:00Z".parse().unwrap();
+    let (mut total, mut failures) = (0, Vec::new());
+    for file in fs::read_dir(folder.join("list")).unwrap() {
+        let file = file.unwrap().path();
+        let source = resolved(fs::read_to_string(&file).unwrap()).replace("<<age>>", "0s");
+        let scenario: Value = serde_json::from_str(&source).unwrap();
+        let mut store: BTreeMap<String, Value> = BTreeMap::new();
+        for (i, step) in scenario["steps"].as_array().unwrap().iter().enumerate() {
+            let path = step["request"]["path"].as_str().unwrap();
+            let body = &step["response"]["body"];
+            let given = &step["request"]["body"];
+            if let (Some(kind), true) = (kind_of(path, body), step["request"]["method"] == "POST") {
+                let Ok(read) = decode_value(kind, given) else {
+                    continue;
+                };
+                let mut object = read.object;
+                default(kind, &mut object, None);
+                admit(kind, &mut object, None);
+                value::set(
+                    &mut object["metadata"],
+                    "creationTimestamp",
+                    "2024-01-01T00:00:00Z",
+                );
+                prepare_create(kind, &mut object);
+                store.insert(
+                    given["metadata"]["name"]
+                        .as_str()
+                        .unwrap_or_default()
+                        .to_owned(),
+                    object,
+                );
+            }
+            let Some(kind) = kind_of(path, body).filter(|_| body["kind"] == "Table") else {
+                continue;
+            };
+            let label = format!("{}#{i}", file.file_stem().unwrap().display());
+            let mut found = Vec::new();
+            differences(
+                &body["columnDefinitions"],
+                &table_columns(Some(kind)),
+                "columns",
+                &mut found,
+            );
+            for row in body["rows"].as_array().unwrap() {
+                if let Some(object) = row["cells"][0].as_str().and_then(|n| store.get(n)) {
+                    total += 1;
+                    let cells: Value = table_cells(Some(kind), object, now).into();
+                    differences(&row["cells"], &cells, "cells", &mut found);
+                }
+            }
+            if !found.is_empty() {
+                failures.push(format!("{label}\n    {}", found.join("\n    ")));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    assert!(total > 10, "only {total} rows were compared");
 }
 
 /// Replays what is sent to custom resources of the `crd` scenarios.

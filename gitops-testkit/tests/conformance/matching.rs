@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 /// What the tokens of a scenario stand for.
 #[derive(Clone, Default)]
-pub struct Bindings(BTreeMap<(&'static str, u64), String>);
+pub(crate) struct Bindings(BTreeMap<(&'static str, u64), String>);
 
 struct Class {
     name: &'static str,
@@ -261,7 +261,7 @@ fn short(value: &Value) -> String {
 }
 
 /// Compares and gathers what differs. With `subset`, more may be there than expected.
-pub fn compare(
+pub(crate) fn compare(
     expected: &Value,
     actual: &Value,
     path: &str,
@@ -394,7 +394,7 @@ fn compare_objects(
 }
 
 /// Whether `actual` contains `expected`.
-pub fn contains(expected: &Value, actual: &Value) -> bool {
+pub(crate) fn contains(expected: &Value, actual: &Value) -> bool {
     let mut out = Vec::new();
     compare(
         expected,
@@ -420,14 +420,14 @@ fn entry_key(entry: &Value, with_time: bool) -> Vec<String> {
 
 /// Sorts every `managedFields`; with `out`, checks first that it came in the server's
 /// order.
-pub fn order_managed_fields(value: &mut Value, path: &str, mut out: Option<&mut Vec<String>>) {
+pub(crate) fn order_managed_fields(value: &mut Value, path: &str, mut out: Option<&mut Vec<String>>) {
     match value {
         Value::Object(map) => {
             if let Some(Value::Array(entries)) = map.get_mut("managedFields") {
-                if let Some(out) = out.as_deref_mut() {
-                    if !entries.is_sorted_by_key(|entry| entry_key(entry, true)) {
-                        out.push(format!("{path}/managedFields: not in the server's order"));
-                    }
+                if let Some(out) = out.as_deref_mut()
+                    && !entries.is_sorted_by_key(|entry| entry_key(entry, true))
+                {
+                    out.push(format!("{path}/managedFields: not in the server's order"));
                 }
                 entries.sort_by_key(|entry| entry_key(entry, false));
             }
@@ -455,7 +455,7 @@ fn parts(pointer: &str) -> Vec<String> {
 }
 
 /// Removes what a pointer names; `*` is every element or member.
-pub fn remove(value: &mut Value, pointer: &str) {
+pub(crate) fn remove(value: &mut Value, pointer: &str) {
     fn go(value: &mut Value, parts: &[String]) {
         let [part, rest @ ..] = parts else {
             return;
@@ -496,7 +496,7 @@ pub fn remove(value: &mut Value, pointer: &str) {
 }
 
 /// Sorts an array whose order doesn't count.
-pub fn sort_unordered(value: &mut Value, pointer: &str) {
+pub(crate) fn sort_unordered(value: &mut Value, pointer: &str) {
     if let Some(Value::Array(items)) = value.pointer_mut(pointer) {
         items.sort_by_key(sorted_text);
     }
@@ -522,7 +522,7 @@ fn sorted_text(value: &Value) -> String {
 }
 
 /// Applies the small patch of a `bodyFrom`.
-pub fn edit(mut value: Value, operations: &[Value]) -> Value {
+pub(crate) fn edit(mut value: Value, operations: &[Value]) -> Value {
     for operation in operations {
         let parts = parts(operation["path"].as_str().unwrap());
         let (last, parents) = parts.split_last().unwrap();

@@ -17,7 +17,7 @@ const TOKEN: &str = "replay";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Scenario {
+pub(crate) struct Scenario {
     #[serde(default)]
     setup: Vec<Step>,
     steps: Vec<Step>,
@@ -82,8 +82,8 @@ struct Expected {
 }
 
 /// What came of a scenario: for each step, what differs.
-pub struct Outcome {
-    pub steps: Vec<Vec<String>>,
+pub(crate) struct Outcome {
+    pub(crate) steps: Vec<Vec<String>>,
 }
 
 struct Answer {
@@ -102,7 +102,7 @@ struct Player {
 }
 
 /// Runs a scenario on a cluster of its own.
-pub async fn run(scenario: &Scenario) -> Outcome {
+pub(crate) async fn run(scenario: &Scenario) -> Outcome {
     let cluster = FakeCluster::builder().token(TOKEN).build();
     let id = "xbcdfghj";
     let variables = [
