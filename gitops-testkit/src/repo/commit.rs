@@ -1,6 +1,6 @@
 //! Making commits.
 
-use super::{FakeRepo, FakeRepoError, Signature};
+use super::{FakeRepo, FakeRepoError};
 
 /// A commit in the making. Nothing happens before [`save`](Self::save).
 ///

@@ -290,7 +290,7 @@ impl FakeRepo {
         message: &str,
     ) -> Result<String, FakeRepoError> {
         let at = self.resolve(revision)?;
-        let tagger = Signature::at(self.next_time());
+        let tagger = self.next_signature(None);
         let object = format!(
             "object {at}\ntype commit\ntag {name}\ntagger {} <{}> {} +0000\n\n{message}\n",
             tagger.name, tagger.email, tagger.seconds
