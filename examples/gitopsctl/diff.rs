@@ -32,9 +32,9 @@ struct Compared {
     difference: Difference,
 }
 
-pub(crate) fn run(args: &Args) -> Result<u8> {
-    let desired = manifests(&args.desired)?;
-    let live = manifests(&args.live)?;
+pub(crate) async fn run(args: &Args) -> Result<u8> {
+    let desired = manifests(&args.desired).await?;
+    let live = manifests(&args.live).await?;
     let manager = match &args.field_manager {
         Some(manager) => manager.clone(),
         None => FieldManager::new("gitopsctl")?,
@@ -42,7 +42,11 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     let definitions: Vec<_> = desired
         .iter()
         .chain(&live)
-        .filter(|manifest| manifest.id().is("apiextensions.k8s.io", "CustomResourceDefinition"))
+        .filter(|manifest| {
+            manifest
+                .id()
+                .is("apiextensions.k8s.io", "CustomResourceDefinition")
+        })
         .cloned()
         .collect();
     let differ = SchemaDiffer::default();
@@ -50,7 +54,11 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     for manifest in &desired {
         let Some(live) = live.iter().find(|live| same(manifest, live)) else {
             let object = manifest.id().clone();
-            all.push(Compared { object, missing: true, difference: Difference::default() });
+            all.push(Compared {
+                object,
+                missing: true,
+                difference: Difference::default(),
+            });
             continue;
         };
         let mut value = live.value();
@@ -59,25 +67,34 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         {
             metadata.remove("managedFields");
         }
-        let request =
-            DiffRequest::new(manifest, &value, &manager).with_definitions(&definitions);
+        let request = DiffRequest::new(manifest, &value, &manager).with_definitions(&definitions);
         let mut difference = differ.diff(&request)?;
         if args.field_manager.is_none() {
             difference.unowned.clear();
             difference.conflicts.clear();
         }
-        all.push(Compared { object: manifest.id().clone(), missing: false, difference });
+        all.push(Compared {
+            object: manifest.id().clone(),
+            missing: false,
+            difference,
+        });
     }
     match args.output {
         Output::Json => anstream::println!("{}", serde_json::to_string_pretty(&all)?),
         Output::Text => all.iter().for_each(print),
     }
-    let same = all.iter().all(|compared| !compared.missing && compared.difference.is_empty());
+    let same = all
+        .iter()
+        .all(|compared| !compared.missing && compared.difference.is_empty());
     Ok(if same { SUCCESS } else { UNWELL })
 }
 
 fn print(compared: &Compared) {
-    let Compared { object, missing, difference } = compared;
+    let Compared {
+        object,
+        missing,
+        difference,
+    } = compared;
     if *missing {
         anstream::println!("{object}: is not there");
     } else if !difference.is_empty() {
@@ -94,8 +111,8 @@ fn print(compared: &Compared) {
     }
 }
 
-fn manifests(path: &std::path::Path) -> Result<Vec<Manifest>> {
-    let rendered = render::render(path)?;
+async fn manifests(path: &std::path::Path) -> Result<Vec<Manifest>> {
+    let rendered = render::render(path).await?;
     if let Some(problem) = rendered.problems.first() {
         bail!("{problem}");
     }

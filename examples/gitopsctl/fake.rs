@@ -65,7 +65,10 @@ impl Fake {
         let cluster = match fs::read(state) {
             Ok(saved) => {
                 let saved: SavedCluster = serde_json::from_slice(&saved).with_context(|| {
-                    format!("{} holds no fake cluster; remove it, or name another file", state.display())
+                    format!(
+                        "{} holds no fake cluster; remove it, or name another file",
+                        state.display()
+                    )
                 })?;
                 FakeCluster::restore(&saved)
             }
@@ -74,7 +77,10 @@ impl Fake {
                 return Err(error).with_context(|| format!("{} can't be read", state.display()));
             }
         };
-        Ok(Self { cluster, state: state.to_owned() })
+        Ok(Self {
+            cluster,
+            state: state.to_owned(),
+        })
     }
 
     pub(crate) fn client(&self) -> Client {
@@ -84,7 +90,10 @@ impl Fake {
     /// Serves the cluster on a free port for as long as the handle lives.
     pub(crate) async fn listen(&self, port: u16) -> Result<ServerHandle> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        self.cluster.serve(address).await.with_context(|| format!("{address} can't be listened on"))
+        self.cluster
+            .serve(address)
+            .await
+            .with_context(|| format!("{address} can't be listened on"))
     }
 
     /// Writes the cluster to its file, whole or not at all.
@@ -107,7 +116,14 @@ impl Fake {
         for request in self.cluster.requests() {
             *verbs.entry(request.verb).or_insert(0_usize) += 1;
         }
-        let verbs: Vec<_> = verbs.into_iter().map(|(verb, count)| format!("{count} {verb}")).collect();
-        if verbs.is_empty() { "no request".into() } else { format!("requests: {}", verbs.join(", ")) }
+        let verbs: Vec<_> = verbs
+            .into_iter()
+            .map(|(verb, count)| format!("{count} {verb}"))
+            .collect();
+        if verbs.is_empty() {
+            "no request".into()
+        } else {
+            format!("requests: {}", verbs.join(", "))
+        }
     }
 }

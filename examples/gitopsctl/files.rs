@@ -16,8 +16,8 @@ pub(crate) fn read(path: &Path) -> Result<Snapshot> {
         let kind = fs::symlink_metadata(&next)
             .with_context(|| format!("{} can't be read", next.display()))?;
         if kind.is_dir() {
-            let entries = fs::read_dir(&next)
-                .with_context(|| format!("{} can't be read", next.display()))?;
+            let entries =
+                fs::read_dir(&next).with_context(|| format!("{} can't be read", next.display()))?;
             for entry in entries {
                 let entry = entry.with_context(|| format!("{} can't be read", next.display()))?;
                 // A repository's own store is no place for manifests.
@@ -28,7 +28,11 @@ pub(crate) fn read(path: &Path) -> Result<Snapshot> {
         } else if kind.is_file() {
             total += kind.len();
             if kind.len() > limits.file_bytes || total > limits.total_bytes {
-                bail!("{}: larger than {} bytes", next.display(), limits.file_bytes);
+                bail!(
+                    "{}: larger than {} bytes",
+                    next.display(),
+                    limits.file_bytes
+                );
             }
             if files.len() >= limits.entries {
                 bail!("{}: more than {} files", path.display(), limits.entries);
@@ -40,8 +44,8 @@ pub(crate) fn read(path: &Path) -> Result<Snapshot> {
             let name = name
                 .to_str()
                 .with_context(|| format!("{}: the name is not UTF-8", next.display()))?;
-            let content = fs::read(&next)
-                .with_context(|| format!("{} can't be read", next.display()))?;
+            let content =
+                fs::read(&next).with_context(|| format!("{} can't be read", next.display()))?;
             files.push((name.to_owned(), content));
         }
     }

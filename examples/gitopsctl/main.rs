@@ -61,8 +61,8 @@ async fn main() -> ExitCode {
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .init();
     let result = match Cli::parse().command {
-        Command::Render(args) => render::run(&args),
-        Command::Diff(args) => diff::run(&args),
+        Command::Render(args) => render::run(&args).await,
+        Command::Diff(args) => diff::run(&args).await,
         Command::Plan(args) => plan::run(args).await,
         Command::Apply(args) => apply::run(args).await,
         Command::Run(args) => run::run(args).await,
@@ -74,5 +74,15 @@ async fn main() -> ExitCode {
             anstream::eprintln!("gitopsctl: {error:#}");
             ExitCode::from(ERROR)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_arguments_of_all_subcommands_fit_together() {
+        super::Cli::command().debug_assert();
     }
 }

@@ -18,12 +18,20 @@ pub(crate) struct Args {
     output: Output,
 }
 
-pub(crate) fn run(args: &Args) -> Result<u8> {
-    let Rendered { manifests, problems, warnings } = render(&args.path)?;
+pub(crate) async fn run(args: &Args) -> Result<u8> {
+    let Rendered {
+        manifests,
+        problems,
+        warnings,
+    } = render(&args.path).await?;
     match args.output {
         Output::Text => {
             for manifest in &manifests {
-                anstream::println!("---\n# {}\n{}", manifest.origin(), to_yaml(&manifest.value()).trim_end());
+                anstream::println!(
+                    "---\n# {}\n{}",
+                    manifest.origin(),
+                    to_yaml(&manifest.value()).trim_end()
+                );
             }
         }
         Output::Json => {
@@ -41,7 +49,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
 }
 
 /// The manifests of a file or a folder.
-pub(crate) fn render(path: &std::path::Path) -> Result<Rendered> {
+pub(crate) async fn render(path: &std::path::Path) -> Result<Rendered> {
     let snapshot = files::read(path)?;
-    Ok(futures::executor::block_on(PlainYaml::new().render(&snapshot))?)
+    Ok(PlainYaml::new().render(&snapshot).await?)
 }

@@ -12,7 +12,7 @@ use crate::{Output, SUCCESS, target};
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    target: target::Args,
+    target: target::TargetArgs,
     /// How often Git is looked at, in seconds or as 30s, 5m, 1h
     #[arg(long, value_name = "TIME", default_value = "1m", value_parser = duration)]
     interval: Duration,
@@ -85,13 +85,24 @@ fn text(event: &Event) -> Option<String> {
             debug_assert!(AuditRecord::of(event).is_some());
             report.to_string()
         }
-        EventKind::Drift { object, deleted: true, .. } => format!("drift: {object} was deleted"),
-        EventKind::Drift { object, changes, .. } => {
+        EventKind::Drift {
+            object,
+            deleted: true,
+            ..
+        } => format!("drift: {object} was deleted"),
+        EventKind::Drift {
+            object, changes, ..
+        } => {
             let changes: Vec<_> = changes.iter().map(ToString::to_string).collect();
             format!("drift: {object} {}", changes.join(", "))
         }
         EventKind::Healed { object, took, .. } => format!("healed: {object} in {took:.1?}"),
-        EventKind::Contested { object, heals, wait, rivals } => format!(
+        EventKind::Contested {
+            object,
+            heals,
+            wait,
+            rivals,
+        } => format!(
             "contested: {object} was healed {heals} times in a row against {}; waiting {wait:?}",
             rivals.join(", ")
         ),
@@ -100,7 +111,9 @@ fn text(event: &Event) -> Option<String> {
             // The objects were told of one by one.
             text.lines().last().unwrap_or_default().to_owned()
         }
-        EventKind::Failed { error, retry_in } => format!("error: {error}; next try in {retry_in:?}"),
+        EventKind::Failed { error, retry_in } => {
+            format!("error: {error}; next try in {retry_in:?}")
+        }
         EventKind::Watching => "watching for drift".into(),
         EventKind::WatchInterrupted { reason } => format!("the watch broke: {reason}"),
         _ => return None,
@@ -119,7 +132,9 @@ fn duration(text: &str) -> Result<Duration, String> {
         "h" => 3600,
         _ => return Err("give seconds, or a number with s, m or h".into()),
     };
-    let number: u64 = number.parse().map_err(|_| "give seconds, or a number with s, m or h")?;
+    let number: u64 = number
+        .parse()
+        .map_err(|_| "give seconds, or a number with s, m or h")?;
     match number.checked_mul(seconds) {
         Some(0) | None => Err("must be at least a second and no eternity".into()),
         Some(seconds) => Ok(Duration::from_secs(seconds)),

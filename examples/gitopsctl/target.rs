@@ -14,7 +14,7 @@ use crate::fake::Fake;
 
 /// What is deployed, from where, to where.
 #[derive(clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct TargetArgs {
     /// The repository: an https, http, ssh or file URL, or a local path
     #[arg(long, value_name = "URL")]
     repo: String,
@@ -62,7 +62,7 @@ pub(crate) struct Target {
     pub(crate) fake: Option<Fake>,
 }
 
-impl Args {
+impl TargetArgs {
     /// Puts the reconciler together. `interval` is how often Git is looked at.
     pub(crate) async fn build(self, interval: Option<Duration>) -> Result<Target> {
         let fake = match &self.fake {
@@ -71,10 +71,12 @@ impl Args {
         };
         let client = match (&fake, &self.kubeconfig) {
             (Some(fake), _) => fake.client(),
-            (None, Some(file)) => gitops_kube::connect_with(file).await?,
+            (None, Some(file)) => gitops_kube::connect_with(file, None).await?,
             (None, None) => gitops_kube::connect().await?,
         };
-        let applier = KubeApplier::builder(client).reconciler(&self.name).build()?;
+        let applier = KubeApplier::builder(client)
+            .reconciler(&self.name)
+            .build()?;
         let reconciler = Reconciler::builder(self.name.as_str())
             .source(self.source(interval)?)
             .renderer(PlainYaml::new())
@@ -90,7 +92,9 @@ impl Args {
             Some(name) => reference(name),
             None => Reference::Head,
         };
-        let mut source = GitSource::builder(&self.repo).follow(reference).path(&self.path);
+        let mut source = GitSource::builder(&self.repo)
+            .follow(reference)
+            .path(&self.path);
         if let Some(interval) = interval {
             source = source.interval(interval);
         }

@@ -38,8 +38,15 @@ pub(crate) fn sent(requests: &[RecordedRequest], took: Duration) {
     for request in requests {
         *verbs.entry(request.verb.as_str()).or_insert(0_usize) += 1;
     }
-    let verbs: Vec<_> = verbs.iter().map(|(verb, count)| format!("{count} {verb}")).collect();
-    let verbs = if verbs.is_empty() { "nothing".into() } else { verbs.join(", ") };
+    let verbs: Vec<_> = verbs
+        .iter()
+        .map(|(verb, count)| format!("{count} {verb}"))
+        .collect();
+    let verbs = if verbs.is_empty() {
+        "nothing".into()
+    } else {
+        verbs.join(", ")
+    };
     anstream::println!("   {DIM}{took:.1?}; sent to the API: {verbs}{DIM:#}\n");
 }
 

@@ -41,35 +41,47 @@ struct Cluster {
 impl Cluster {
     async fn start() -> Result<Self> {
         let fake = FakeCluster::builder().controllers(true).build();
-        let server = fake.serve(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+        let server = fake
+            .serve(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+            .await?;
         let mut config = Config::new(server.url().parse()?);
         config.auth_info.token = Some(fake.token().to_owned().into());
         config.default_namespace = "default".into();
         let client = gitops_kube::client_from(config)?;
-        Ok(Self { fake, _server: server, client })
+        Ok(Self {
+            fake,
+            _server: server,
+            client,
+        })
     }
 
     async fn deployment(&self, name: &str) -> Result<Deployment> {
-        Ok(Api::namespaced(self.client.clone(), "shop").get(name).await?)
+        Ok(Api::namespaced(self.client.clone(), "shop")
+            .get(name)
+            .await?)
     }
 
     async fn image(&self, name: &str) -> Result<String> {
         let deployment = self.deployment(name).await?;
-        let pod = deployment.spec.and_then(|spec| spec.template.spec).context("no pod template")?;
+        let pod = deployment.spec.template.spec.context("no pod template")?;
         let container = pod.containers.into_iter().next().context("no container")?;
         container.image.context("no image")
     }
 
     async fn replicas(&self, name: &str) -> Result<i32> {
         let deployment = self.deployment(name).await?;
-        deployment.spec.and_then(|spec| spec.replicas).context("no replicas")
+        deployment.spec.replicas.context("no replicas")
     }
 
     /// What the reconciler made: kind and name of everything that carries its mark.
     async fn ours(&self) -> Result<BTreeSet<String>> {
         let mut ours = BTreeSet::new();
         let labelled = ListParams::default().labels("gitops-sdk.dev/reconciler=shop");
-        for group in discovery::Discovery::new(self.client.clone()).run().await?.groups() {
+        for group in discovery::Discovery::new(self.client.clone())
+            .run()
+            .await?
+            .groups()
+        {
             for (resource, capabilities) in group.recommended_resources() {
                 if !capabilities.supports_operation(discovery::verbs::LIST) {
                     continue;
@@ -106,7 +118,11 @@ impl Running {
             .source(source)
             .renderer(PlainYaml::new())
             .differ(SchemaDiffer::default())
-            .applier(KubeApplier::builder(cluster.client.clone()).reconciler("shop").build()?)
+            .applier(
+                KubeApplier::builder(cluster.client.clone())
+                    .reconciler("shop")
+                    .build()?,
+            )
             .policy(Policy::default().prune(PruneLimit::percent(30)))
             .sink(audit.clone())
             .build()?;
@@ -114,7 +130,12 @@ impl Running {
         let shutdown = CancellationToken::new();
         let stop = shutdown.clone();
         let task = tokio::spawn(async move { reconciler.run(stop).await });
-        Ok(Self { events, trigger, shutdown, task })
+        Ok(Self {
+            events,
+            trigger,
+            shutdown,
+            task,
+        })
     }
 
     /// The next event of which `pick` makes something.
@@ -130,7 +151,9 @@ impl Running {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, wait).await.context("nothing happened for 30 seconds")?
+        tokio::time::timeout(PATIENCE, wait)
+            .await
+            .context("nothing happened for 30 seconds")?
     }
 
     async fn finished(&mut self) -> Result<Arc<Report>> {
@@ -142,7 +165,8 @@ impl Running {
     }
 
     async fn watching(&mut self) -> Result<()> {
-        self.next(|event| matches!(event.kind, EventKind::Watching).then_some(())).await
+        self.next(|event| matches!(event.kind, EventKind::Watching).then_some(()))
+            .await
     }
 
     /// Fires the trigger and waits for the pass that follows.
@@ -161,7 +185,9 @@ impl Running {
 pub(crate) async fn tell() -> Result<()> {
     screen::title("A small shop, deployed from Git");
     let repo = FakeRepo::new()?;
-    let mut first = repo.commit("Open the shop").author("Ada", "ada@example.com");
+    let mut first = repo
+        .commit("Open the shop")
+        .author("Ada", "ada@example.com");
     for (name, content) in shop::FILES.into_iter().chain([shop::NETWORK_POLICY]) {
         first = first.file(shop::path(name), content);
     }
@@ -191,10 +217,21 @@ async fn first_sync(shop: &mut Running, cluster: &Cluster) -> Result<()> {
     let mark = cluster.fake.mark();
     let report = shop.finished().await?;
     ensure!(report.is_success(), "{report}");
-    ensure!(report.written() == shop::OBJECTS, "{} objects were written", report.written());
-    ensure!(cluster.image("web").await?.ends_with("/web:1.4.0"), "web runs another image");
+    ensure!(
+        report.written() == shop::OBJECTS,
+        "{} objects were written",
+        report.written()
+    );
+    ensure!(
+        cluster.image("web").await?.ends_with("/web:1.4.0"),
+        "web runs another image"
+    );
     shop.watching().await?;
-    screen::found(&format!("{} objects of revision {} run", report.written(), report.revision.id.short()));
+    screen::found(&format!(
+        "{} objects of revision {} run",
+        report.written(),
+        report.revision.id.short()
+    ));
     screen::sent(&cluster.fake.requests_since(mark), began.elapsed());
     Ok(())
 }
@@ -207,7 +244,10 @@ async fn nothing_changed(shop: &mut Running, cluster: &Cluster) -> Result<()> {
     let requests = cluster.fake.requests_since(mark);
     ensure!(report.is_success() && report.written() == 0, "{report}");
     ensure!(requests.is_empty(), "{} requests were sent", requests.len());
-    screen::found(&format!("{} objects unchanged, and the API server was not asked", report.unchanged));
+    screen::found(&format!(
+        "{} objects unchanged, and the API server was not asked",
+        report.unchanged
+    ));
     screen::sent(&requests, began.elapsed());
     Ok(())
 }
@@ -217,10 +257,15 @@ async fn healed(shop: &mut Running, cluster: &Cluster) -> Result<()> {
     screen::deed("Somebody runs `kubectl scale deployment web --replicas=1`.");
     let began = Instant::now();
     let mark = cluster.fake.mark();
-    let params = PatchParams { field_manager: Some("kubectl".into()), ..PatchParams::default() };
+    let params = PatchParams {
+        field_manager: Some("kubectl".into()),
+        ..PatchParams::default()
+    };
     let deployments: Api<Deployment> = Api::namespaced(cluster.client.clone(), "shop");
     let scaled = json!({"spec": {"replicas": 1}});
-    deployments.patch_scale("web", &params, &Patch::Merge(&scaled)).await?;
+    deployments
+        .patch_scale("web", &params, &Patch::Merge(&scaled))
+        .await?;
     let change = shop
         .next(|event| match event.kind {
             EventKind::Drift { changes, .. } => changes.into_iter().next(),
@@ -235,11 +280,20 @@ async fn healed(shop: &mut Running, cluster: &Cluster) -> Result<()> {
         .await?;
     let requests = cluster.fake.requests_since(mark);
     let owner = change.owner.context("nobody was named")?;
-    ensure!(change.path.to_string() == ".spec.replicas", "{} was named", change.path);
+    ensure!(
+        change.path.to_string() == ".spec.replicas",
+        "{} was named",
+        change.path
+    );
     ensure!(owner.manager == "kubectl", "{} was named", owner.manager);
-    ensure!(cluster.replicas("web").await? == 3, "web has another number of replicas");
+    ensure!(
+        cluster.replicas("web").await? == 3,
+        "web has another number of replicas"
+    );
     screen::found(&format!("{} was set back; it was {owner}", change.path));
-    screen::found(&format!("from the event to the healing write: {took:.1?}, without a read"));
+    screen::found(&format!(
+        "from the event to the healing write: {took:.1?}, without a read"
+    ));
     screen::sent(&requests, began.elapsed());
     Ok(())
 }
@@ -257,7 +311,10 @@ async fn one_file(shop: &mut Running, cluster: &Cluster, repo: &FakeRepo) -> Res
     let report = shop.pass().await?;
     let requests = cluster.fake.requests_since(mark);
     ensure!(report.is_success() && report.written() == 1, "{report}");
-    ensure!(cluster.image("web").await?.ends_with("/web:1.5.0"), "web runs another image");
+    ensure!(
+        cluster.image("web").await?.ends_with("/web:1.5.0"),
+        "web runs another image"
+    );
     screen::lines(&report.objects[0].to_string());
     screen::found("one object was read and written; the others were not touched");
     screen::sent(&requests, began.elapsed());
@@ -275,10 +332,20 @@ async fn withdrawn(shop: &mut Running, cluster: &Cluster, repo: &FakeRepo) -> Re
     let mark = cluster.fake.mark();
     let report = shop.pass().await?;
     let requests = cluster.fake.requests_since(mark);
-    let pruned: Vec<_> =
-        report.objects.iter().filter(|object| object.outcome == ObjectOutcome::Pruned).collect();
+    let pruned: Vec<_> = report
+        .objects
+        .iter()
+        .filter(|object| object.outcome == ObjectOutcome::Pruned)
+        .collect();
     ensure!(report.is_success() && pruned.len() == 1, "{report}");
-    ensure!(!cluster.ours().await?.iter().any(|name| name.starts_with("Ingress.")), "it is still there");
+    ensure!(
+        !cluster
+            .ours()
+            .await?
+            .iter()
+            .any(|name| name.starts_with("Ingress.")),
+        "it is still there"
+    );
     screen::lines(&pruned[0].to_string());
     screen::found("it was looked at once more, and deleted by uid and version");
     screen::sent(&requests, began.elapsed());
@@ -298,7 +365,10 @@ async fn rolled_back(shop: &mut Running, cluster: &Cluster, repo: &FakeRepo) -> 
         .save()?;
     let report = shop.pass().await?;
     ensure!(report.is_success(), "{report}");
-    ensure!(cluster.replicas("api").await? == 0, "the bad commit was not applied");
+    ensure!(
+        cluster.replicas("api").await? == 0,
+        "the bad commit was not applied"
+    );
     screen::deed("Ada reverts it.");
     let began = Instant::now();
     let mark = cluster.fake.mark();
@@ -307,8 +377,14 @@ async fn rolled_back(shop: &mut Running, cluster: &Cluster, repo: &FakeRepo) -> 
     let took = began.elapsed();
     let requests = cluster.fake.requests_since(mark);
     ensure!(report.is_success() && report.written() == 1, "{report}");
-    ensure!(cluster.replicas("api").await? == 2, "the API is still scaled down");
-    ensure!(cluster.image("api").await?.ends_with("/api:2.0.1"), "the API runs another image");
+    ensure!(
+        cluster.replicas("api").await? == 2,
+        "the API is still scaled down"
+    );
+    ensure!(
+        cluster.image("api").await?.ends_with("/api:2.0.1"),
+        "the API runs another image"
+    );
     screen::lines(&report.objects[0].to_string());
     screen::found(&format!("from the revert to the running API: {took:.1?}"));
     screen::sent(&requests, took);
@@ -320,7 +396,9 @@ async fn held(shop: &mut Running, cluster: &Cluster, repo: &FakeRepo) -> Result<
     screen::deed("A script removes the folders web, api and offers.");
     let before = cluster.ours().await?;
     let folders = ["web/", "api/", "offers/"];
-    let mut commit = repo.commit("Tidy up").author("A script", "script@example.com");
+    let mut commit = repo
+        .commit("Tidy up")
+        .author("A script", "script@example.com");
     for (name, _) in shop::FILES {
         if name != "web/ingress.yaml" && folders.iter().any(|folder| name.starts_with(folder)) {
             commit = commit.remove(shop::path(name));
@@ -335,7 +413,10 @@ async fn held(shop: &mut Running, cluster: &Cluster, repo: &FakeRepo) -> Result<
     let hold = report.hold.clone().context("nothing was held")?;
     ensure!(matches!(hold, PruneHold::Limit { .. }), "{hold}");
     ensure!(cluster.ours().await? == before, "something was deleted");
-    ensure!(!requests.iter().any(|request| request.verb == "delete"), "a delete was sent");
+    ensure!(
+        !requests.iter().any(|request| request.verb == "delete"),
+        "a delete was sent"
+    );
     screen::lines(&hold.to_string());
     screen::found("every object is still there");
     screen::sent(&requests, took);
@@ -345,7 +426,11 @@ async fn held(shop: &mut Running, cluster: &Cluster, repo: &FakeRepo) -> Result<
     Ok(())
 }
 
-async fn rebuilt(server: &RepoServer, before: &BTreeSet<String>, audit: &MemoryAudit) -> Result<()> {
+async fn rebuilt(
+    server: &RepoServer,
+    before: &BTreeSet<String>,
+    audit: &MemoryAudit,
+) -> Result<()> {
     screen::act(8, "The cluster is lost");
     screen::deed("A new, empty cluster, and the same reconciler.");
     let cluster = Cluster::start().await?;
@@ -357,8 +442,14 @@ async fn rebuilt(server: &RepoServer, before: &BTreeSet<String>, audit: &MemoryA
     let requests = cluster.fake.requests_since(mark);
     ensure!(report.is_success(), "{report}");
     ensure!(cluster.ours().await? == *before, "something is missing");
-    ensure!(cluster.image("web").await?.ends_with("/web:1.5.0"), "web runs another image");
-    screen::found(&format!("all {} objects are back, from Git alone", report.written()));
+    ensure!(
+        cluster.image("web").await?.ends_with("/web:1.5.0"),
+        "web runs another image"
+    );
+    screen::found(&format!(
+        "all {} objects are back, from Git alone",
+        report.written()
+    ));
     screen::sent(&requests, took);
     shop.stop().await
 }
@@ -370,7 +461,11 @@ fn who_did_what(audit: &MemoryAudit) -> Result<()> {
     let mut last = None;
     let mut skipped = 0;
     for record in &records {
-        let big = records.iter().filter(|other| other.plan == record.plan).count() > 5;
+        let big = records
+            .iter()
+            .filter(|other| other.plan == record.plan)
+            .count()
+            > 5;
         if big && last == Some(record.plan) {
             skipped += 1;
             continue;
@@ -385,12 +480,18 @@ fn who_did_what(audit: &MemoryAudit) -> Result<()> {
     if skipped > 0 {
         screen::lines(&format!("... and {skipped} more of this plan"));
     }
-    let by_bob = records
-        .iter()
-        .any(|record| record.author.as_deref() == Some("Bob") && record.subject == "Release web 1.5.0");
+    let by_bob = records.iter().any(|record| {
+        record.author.as_deref() == Some("Bob") && record.subject == "Release web 1.5.0"
+    });
     ensure!(by_bob, "Bob's release is not on record");
     let text: Vec<_> = records.iter().map(ToString::to_string).collect();
-    ensure!(!text.concat().contains("correct-horse"), "the record shows a secret");
-    screen::found(&format!("{} records: commit, author, object, fields, result", records.len()));
+    ensure!(
+        !text.concat().contains("correct-horse"),
+        "the record shows a secret"
+    );
+    screen::found(&format!(
+        "{} records: commit, author, object, fields, result",
+        records.len()
+    ));
     Ok(())
 }

@@ -8,6 +8,7 @@ use gitops_diff::managed::{
 };
 use gitops_diff::patch::strategic::{self, PatchField, PatchSchema, PatchStrategy};
 use gitops_diff::schema::{Schema, TypeRef};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::call::Call;
@@ -65,7 +66,7 @@ impl Versions for Served<'_> {
     }
 }
 
-fn failed(call: &Call<'_>, error: &ManagedError) -> ApiError {
+fn failed(error: &ManagedError) -> ApiError {
     match error {
         ManagedError::Conflicts(conflicts) => {
             let causes: Vec<Value> = conflicts
@@ -83,10 +84,7 @@ fn failed(call: &Call<'_>, error: &ManagedError) -> ApiError {
             error
         }
         ManagedError::BadRequest(message) => ApiError::bad_request(message.clone()),
-        other => {
-            let _ = call;
-            ApiError::bare_internal(other.to_string())
-        }
+        other => ApiError::bare_internal(other.to_string()),
     }
 }
 
@@ -134,24 +132,40 @@ pub(crate) fn track(
     let served = Served(&resource);
     let reset = resets(&resource, subresource);
     let target = target(&resource, &served, subresource).reset(&reset);
-    book(&target, live, object, manager, call)
+    book(&target, live, object, manager, call.now)
 }
 
-/// Runs the bookkeeping without the nulls that the server writes for empty members
-/// (`eventTime: null`): nobody owns those.
+/// Runs the bookkeeping. A new object is compared with an empty one of its kind: what
+/// the server writes for that (`eventTime: null`) nobody owns.
 fn book(
     target: &Target<'_>,
     live: Option<&Value>,
     mut object: Value,
     manager: &str,
-    call: &Call<'_>,
+    now: Timestamp,
 ) -> ApiResult<Value> {
-    let bare_live = live.map(|live| without_nulls(live.clone()));
-    let mut request = Track::new(without_nulls(object.clone()), manager, call.now);
-    if let Some(live) = &bare_live {
-        request = request.live(live);
-    }
-    let booked = managed::track(target, request).map_err(|error| failed(call, &error))?;
+    let request = match live {
+        Some(live) => Track::new(object.clone(), manager, now).live(live),
+        None => {
+            let mut bare = object.clone();
+            let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
+            let (group, version) = text("apiVersion")
+                .split_once('/')
+                .unwrap_or(("", text("apiVersion")));
+            let empty = crate::kinds::Kind::lookup(group, version, text("kind"))
+                .and_then(|kind| crate::kinds::decode(kind, b"{}").ok());
+            if let Some(mut empty) = empty {
+                for key in ["apiVersion", "kind"] {
+                    if let Some(map) = empty.object.as_object_mut() {
+                        map.remove(key);
+                    }
+                }
+                take_away(&mut bare, &empty.object);
+            }
+            Track::new(bare, manager, now)
+        }
+    };
+    let booked = managed::track(target, request).map_err(|error| failed(&error))?;
     let meta = super::call::metadata_mut(&mut object);
     match booked.pointer("/metadata/managedFields") {
         Some(entries) => meta.insert("managedFields".to_owned(), entries.clone()),
@@ -160,16 +174,19 @@ fn book(
     Ok(object)
 }
 
-fn without_nulls(value: Value) -> Value {
-    match value {
-        Value::Object(map) => Value::Object(
-            map.into_iter()
-                .filter(|(_, value)| !value.is_null())
-                .map(|(key, value)| (key, without_nulls(value)))
-                .collect(),
-        ),
-        Value::Array(items) => Value::Array(items.into_iter().map(without_nulls).collect()),
-        other => other,
+/// Removes from `object` what is the same in `empty`.
+fn take_away(object: &mut Value, empty: &Value) {
+    let (Some(object), Some(empty)) = (object.as_object_mut(), empty.as_object()) else {
+        return;
+    };
+    for (key, value) in empty {
+        match object.get_mut(key) {
+            Some(same) if same == value && !value.is_object() => {
+                object.remove(key);
+            }
+            Some(inner) => take_away(inner, value),
+            None => {}
+        }
     }
 }
 
@@ -183,7 +200,7 @@ pub(crate) fn track_as(
 ) -> ApiResult<Value> {
     let served = Served(resource);
     let target = target(resource, &served, subresource);
-    book(&target, None, object, manager, call)
+    book(&target, None, object, manager, call.now)
 }
 
 /// Merges an applied object into the live one.
@@ -199,8 +216,7 @@ pub(crate) fn apply(
     let reset = resets(&resource, subresource);
     let target = target(&resource, &served, subresource).reset(&reset);
     let mut request = Apply::new(applied, &options.manager, call.now);
-    let bare_live = live.map(|live| without_nulls(live.clone()));
-    if let Some(live) = &bare_live {
+    if let Some(live) = live {
         request = request.live(live);
     }
     if options.force {
@@ -208,7 +224,7 @@ pub(crate) fn apply(
     }
     managed::apply(&target, &request)
         .map(|applied| applied.object)
-        .map_err(|error| failed(call, &error))
+        .map_err(|error| failed(&error))
 }
 
 /// Whether a write changes nothing; times of ownership alone are no change, and put back.
@@ -335,7 +351,7 @@ fn written(
         let entries = from_scale(&parent, &entries, &resource.api_version(), paths)?;
         Ok((after, entries))
     };
-    let (after, entries) = run().map_err(|error| failed(call, &error))?;
+    let (after, entries) = run().map_err(|error| failed(&error))?;
     Ok(WrittenScale {
         replicas: after.pointer("/spec/replicas").and_then(Value::as_i64),
         entries: entries
@@ -356,10 +372,10 @@ pub(crate) fn track_scale(
     written(call, live, shown, |target, before| {
         let mut wanted = wanted;
         wanted["metadata"]["managedFields"] = before["metadata"]["managedFields"].clone();
-        if wanted["metadata"]["managedFields"].is_null() {
-            if let Some(meta) = wanted["metadata"].as_object_mut() {
-                meta.remove("managedFields");
-            }
+        if wanted["metadata"]["managedFields"].is_null()
+            && let Some(meta) = wanted["metadata"].as_object_mut()
+        {
+            meta.remove("managedFields");
         }
         managed::track(target, Track::new(wanted, manager, call.now).live(&before))
     })
@@ -384,18 +400,19 @@ pub(crate) fn apply_scale(
 
 /// The manager of the server's own writes: the name of the recorded server's program,
 /// which is what the API server takes for its own name.
-const OWN_MANAGER: &str = "kas";
+pub(crate) const OWN_MANAGER: &str = "kas";
 
 /// Books a write that the server itself makes.
 pub(crate) fn track_own(
-    call: &Call<'_>,
     resource: &Resource,
     subresource: &str,
     live: &Value,
     object: Value,
+    manager: &str,
+    now: Timestamp,
 ) -> ApiResult<Value> {
     let served = Served(resource);
     let reset = resets(resource, subresource);
     let target = target(resource, &served, subresource).reset(&reset);
-    book(&target, Some(live), object, OWN_MANAGER, call)
+    book(&target, Some(live), object, manager, now)
 }

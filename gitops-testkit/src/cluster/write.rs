@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gitops_diff::patch;
 use serde_json::{Value, json};
 
-use super::call::{Answer, Call, finalizers, meta_text, metadata_mut};
+use super::call::{Answer, Call, meta_text, metadata_mut};
 use super::clock::seconds;
 use super::convert;
 use super::custom_objects;
@@ -199,13 +199,8 @@ pub(crate) fn create_object(
     }
     let mut stored = convert::to_storage(&resource, object);
     state.store.put(&resource.storage, &key, &mut stored);
-    after_write(state, &resource, call.namespace());
-    Ok(reload(state, &resource, &key, stored))
-}
-
-/// The object as a read would show it now: the server's own work may follow a write.
-fn reload(_state: &State, resource: &Resource, _key: &str, stored: Value) -> Value {
-    convert::from_storage(resource, stored)
+    after_write(state, &resource);
+    Ok(convert::from_storage(&resource, stored))
 }
 
 fn generated_name(
@@ -423,8 +418,8 @@ pub(crate) fn store_update(
     }
     let mut stored = convert::to_storage(&resource, object);
     state.store.put(&resource.storage, &key, &mut stored);
-    after_write(state, &resource, call.namespace());
-    Ok(reload(state, &resource, &key, stored))
+    after_write(state, &resource);
+    Ok(convert::from_storage(&resource, stored))
 }
 
 /// Puts back what a client can't change.
@@ -456,7 +451,7 @@ fn keep_system_fields(object: &mut Value, live: &Value) {
 }
 
 /// The server's own work after a write.
-pub(crate) fn after_write(state: &mut State, resource: &Resource, _namespace: Option<&str>) {
+fn after_write(state: &mut State, resource: &Resource) {
     if resource.is("apiextensions.k8s.io", "customresourcedefinitions") {
         custom_objects::settle_definitions(state);
     }
@@ -689,9 +684,4 @@ pub(crate) fn read_applied(call: &mut Call<'_>, options: &WriteOptions) -> ApiRe
     call.settle_namespace(&mut applied.clone())?;
     metadata_mut(&mut applied);
     Ok(applied)
-}
-
-/// Whether an object still has finalizers.
-pub(crate) fn has_finalizers(object: &Value) -> bool {
-    !finalizers(object).is_empty()
 }

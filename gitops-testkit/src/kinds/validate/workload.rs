@@ -69,7 +69,7 @@ fn lasting_template(spec: &Value, empty_matches: bool, path: &Path, errors: &mut
             MISMATCH,
         ));
     }
-    pod::template(&spec["template"], &at, errors);
+    pod::template(&with_claims(spec), &at, errors);
     let pod = &spec["template"]["spec"];
     if text(pod, "restartPolicy") != "Always" {
         errors.push(FieldError::not_supported(
@@ -84,6 +84,26 @@ fn lasting_template(spec: &Value, empty_matches: bool, path: &Path, errors: &mut
             "activeDeadlineSeconds in ReplicaSet is not Supported",
         ));
     }
+}
+
+/// The pod template with a volume for each claim of a StatefulSet that the pod itself has none
+/// for: what its containers mount may come from either.
+fn with_claims(spec: &Value) -> std::borrow::Cow<'_, Value> {
+    let claims = items(&spec["volumeClaimTemplates"]);
+    if claims.is_empty() {
+        return std::borrow::Cow::Borrowed(&spec["template"]);
+    }
+    let mut template = spec["template"].clone();
+    let mut volumes = items(&template["spec"]["volumes"]).to_vec();
+    for claim in claims {
+        let name = &claim["metadata"]["name"];
+        if !volumes.iter().any(|volume| volume["name"] == *name) {
+            let source = serde_json::json!({ "claimName": name });
+            volumes.push(serde_json::json!({ "name": name, "persistentVolumeClaim": source }));
+        }
+    }
+    template["spec"]["volumes"] = Value::Array(volumes);
+    std::borrow::Cow::Owned(template)
 }
 
 /// A count or a percentage that is not negative.
