@@ -312,15 +312,14 @@ fn run(
             warnings,
         });
     }
-    if kind.name() == "Service" {
-        if let Err(errors) = allocate(&mut object, stored, (!dry).then_some(&mut Recorded(answer)))
-        {
-            return Some(Outcome {
-                status: 422,
-                body: invalid(kind, &name, &errors),
-                warnings,
-            });
-        }
+    if kind.name() == "Service"
+        && let Err(errors) = allocate(&mut object, stored, (!dry).then_some(&mut Recorded(answer)))
+    {
+        return Some(Outcome {
+            status: 422,
+            body: invalid(kind, &name, &errors),
+            warnings,
+        });
     }
     Some(Outcome {
         status: 200,

@@ -247,13 +247,12 @@ fn parse_type(text: &str, structs: &BTreeMap<String, usize>) -> TypeRef {
     if let Some((inner, named)) = text
         .split_once(':')
         .filter(|_| text.starts_with(['[', '{']))
+        && is_collection_name(named)
     {
-        if is_collection_name(named) {
-            return TypeRef {
-                named: Some(named.to_owned()),
-                ..parse_type(inner, structs)
-            };
-        }
+        return TypeRef {
+            named: Some(named.to_owned()),
+            ..parse_type(inner, structs)
+        };
     }
     if let Some(rest) = text.strip_prefix('[') {
         return plain(Ty::List(Box::new(parse_type(rest, structs))));
