@@ -420,7 +420,11 @@ fn entry_key(entry: &Value, with_time: bool) -> Vec<String> {
 
 /// Sorts every `managedFields`; with `out`, checks first that it came in the server's
 /// order.
-pub(crate) fn order_managed_fields(value: &mut Value, path: &str, mut out: Option<&mut Vec<String>>) {
+pub(crate) fn order_managed_fields(
+    value: &mut Value,
+    path: &str,
+    mut out: Option<&mut Vec<String>>,
+) {
     match value {
         Value::Object(map) => {
             if let Some(Value::Array(entries)) = map.get_mut("managedFields") {
