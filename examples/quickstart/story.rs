@@ -83,7 +83,7 @@ impl Cluster {
             .groups()
         {
             for (resource, capabilities) in group.recommended_resources() {
-                if !capabilities.supports_operation(discovery::verbs::LIST) {
+                if !capabilities.supports_operation(discovery::verbs::WATCH) {
                     continue;
                 }
                 let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
@@ -278,6 +278,8 @@ async fn healed(shop: &mut Running, cluster: &Cluster) -> Result<()> {
             _ => None,
         })
         .await?;
+    // The healing is a pass of its own.
+    shop.finished().await?;
     let requests = cluster.fake.requests_since(mark);
     let owner = change.owner.context("nobody was named")?;
     ensure!(

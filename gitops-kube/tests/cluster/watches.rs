@@ -4,7 +4,7 @@ use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use gitops_core::{
     Applier as _, DeleteRequest, Depth, LiveEvent, Manifest, OWNER_ANNOTATION, Owner, Precondition,
-    RECONCILER_LABEL,
+    RECONCILER_LABEL, WriteOutcome,
 };
 use gitops_kube::KubeApplier;
 use gitops_testkit::cluster::{FakeCluster, Fault};
@@ -477,6 +477,32 @@ async fn namespaces_that_were_named_are_the_only_ones_watched() {
             assert_eq!(request.namespace.as_deref(), Some("default"), "{request}");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn our_own_event_before_the_answer_is_no_sign_that_nothing_was_written() {
+    let cluster = FakeCluster::new();
+    let inner = cluster.service();
+    // The answer to a write takes a second longer than the event.
+    let slow = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+        let mut inner = inner.clone();
+        async move {
+            let write = request.method() == Method::PATCH;
+            let answer = tower::Service::call(&mut inner, request).await;
+            if write {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            answer
+        }
+    });
+    let applier = over(kube::Client::new(slow, "default"));
+    let created = create(&applier, &config_map("a", "1")).await;
+    let mut events = watch(&applier, &[config_map("a", "1")]);
+    until_ready(&mut events).await;
+    let (changed, uid) = (config_map("a", "2"), Precondition::Uid { uid: created.uid });
+    let (applied, seen) = futures::join!(apply(&applier, &changed, uid), next(&mut events));
+    assert_eq!(short(&seen), "seen a");
+    assert_eq!(applied.unwrap().outcome, WriteOutcome::Updated);
 }
 
 #[tokio::test]

@@ -28,10 +28,10 @@ pub(crate) fn default_definition(obj: &mut Value) {
         let service = member(conversion, "webhook")
             .and_then(|w| member(w, "clientConfig"))
             .and_then(|c| member(c, "service"));
-        if let Some(service) = service {
-            if unset(service, "port") {
-                set(service, "port", 443);
-            }
+        if let Some(service) = service
+            && unset(service, "port")
+        {
+            set(service, "port", 443);
         }
     }
     for version in items_mut(spec, "versions") {
@@ -577,14 +577,14 @@ fn stored_versions(obj: &Value, errors: &mut Vec<FieldError>) {
             ));
         }
     }
-    if let Some(storage) = versions.iter().rev().find(|v| v["storage"] == true) {
-        if !stored.contains(&storage["name"]) {
-            errors.push(FieldError::invalid(
-                &at,
-                value,
-                format!("must have the storage version {}", text(storage, "name")),
-            ));
-        }
+    if let Some(storage) = versions.iter().rev().find(|v| v["storage"] == true)
+        && !stored.contains(&storage["name"])
+    {
+        errors.push(FieldError::invalid(
+            &at,
+            value,
+            format!("must have the storage version {}", text(storage, "name")),
+        ));
     }
 }
 

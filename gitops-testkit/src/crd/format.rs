@@ -249,7 +249,7 @@ fn credit_card(text: &str) -> bool {
             }
         })
         .sum();
-    (13..=19).contains(&digits.len()) && sum % 10 == 0
+    (13..=19).contains(&digits.len()) && sum.is_multiple_of(10)
 }
 
 fn hex_color(text: &str) -> bool {

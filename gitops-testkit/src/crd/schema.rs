@@ -175,7 +175,7 @@ impl Schema {
                     errors.push(invalid(value.clone(), &format!("should match '{pattern}'")));
                 }
             }
-            let name = super::schema::text_of(schema, "format");
+            let name = text_of(schema, "format");
             if !format::is_valid(name, text) {
                 errors.push(FieldError::type_invalid(
                     &at.path,
@@ -206,21 +206,21 @@ impl Schema {
                 self.check(item, &schema["items"], &at.index(i), errors);
             }
         }
-        if let Some(values) = schema["enum"].as_array() {
-            if !values.contains(value) {
-                let known: Vec<String> = values
-                    .iter()
-                    .map(|v| {
-                        v.as_str()
-                            .map_or_else(|| crate::kinds::error::go_json(v), str::to_owned)
-                    })
-                    .collect();
-                errors.push(FieldError::not_supported_raw(
-                    &at.path,
-                    print(value),
-                    &known,
-                ));
-            }
+        if let Some(values) = schema["enum"].as_array()
+            && !values.contains(value)
+        {
+            let known: Vec<String> = values
+                .iter()
+                .map(|v| {
+                    v.as_str()
+                        .map_or_else(|| crate::kinds::error::go_json(v), str::to_owned)
+                })
+                .collect();
+            errors.push(FieldError::not_supported_raw(
+                &at.path,
+                print(value),
+                &known,
+            ));
         }
         if let Value::Object(map) = value {
             self.check_object(map, schema, at, &invalid, errors);
@@ -593,10 +593,10 @@ fn default(value: &mut Value, schema: &Value) {
     match value {
         Value::Object(map) => {
             for (key, property) in sorted(&schema["properties"]) {
-                if let Some(preset) = property.get("default") {
-                    if map.get(key).is_none_or(|v| replace(v, property)) {
-                        map.insert(key.to_owned(), preset.clone());
-                    }
+                if let Some(preset) = property.get("default")
+                    && map.get(key).is_none_or(|v| replace(v, property))
+                {
+                    map.insert(key.to_owned(), preset.clone());
                 }
             }
             for (key, member) in map.iter_mut() {
@@ -638,15 +638,15 @@ fn coerce_embedded(
 ) {
     match value {
         Value::Object(map) => {
-            if !root && schema["x-kubernetes-embedded-resource"] == true {
-                if let Some(metadata) = map.get_mut("metadata") {
-                    if let Ok(read) = decode_metadata(metadata) {
-                        *metadata = read.object;
-                        for text in read.strict {
-                            let name = text.split('"').nth(1).unwrap_or_default();
-                            unknown.push(format!("{path}.metadata.{name}"));
-                        }
-                    }
+            if !root
+                && schema["x-kubernetes-embedded-resource"] == true
+                && let Some(metadata) = map.get_mut("metadata")
+                && let Ok(read) = decode_metadata(metadata)
+            {
+                *metadata = read.object;
+                for text in read.strict {
+                    let name = text.split('"').nth(1).unwrap_or_default();
+                    unknown.push(format!("{path}.metadata.{name}"));
                 }
             }
             for (key, member) in map.iter_mut() {

@@ -119,21 +119,21 @@ fn general(schema: &Value, path: &Path, errors: &mut Vec<FieldError>) {
             "must be true or undefined",
         ));
     }
-    if let Some(pattern) = schema["pattern"].as_str() {
-        if let Err(error) = compile(pattern) {
-            let reason = error.to_string();
-            let reason = reason
-                .lines()
-                .last()
-                .unwrap_or_default()
-                .trim_start_matches("error: ")
-                .to_owned();
-            errors.push(FieldError::invalid_str(
-                &path.child("pattern"),
-                pattern,
-                format!("must be a valid regular expression, but isn't: {reason}"),
-            ));
-        }
+    if let Some(pattern) = schema["pattern"].as_str()
+        && let Err(error) = compile(pattern)
+    {
+        let reason = error.to_string();
+        let reason = reason
+            .lines()
+            .last()
+            .unwrap_or_default()
+            .trim_start_matches("error: ")
+            .to_owned();
+        errors.push(FieldError::invalid_str(
+            &path.child("pattern"),
+            pattern,
+            format!("must be a valid regular expression, but isn't: {reason}"),
+        ));
     }
     list_and_map(schema, path, errors);
     rules(schema, path, errors);

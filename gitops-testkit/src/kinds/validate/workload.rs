@@ -58,11 +58,13 @@ pub(crate) fn selects(selector: &Value, labels: &Value) -> bool {
 const MISMATCH: &str = "`selector` does not match template `labels`";
 
 /// The template of a workload whose pods live for ever.
-fn lasting_template(spec: &Value, empty_matches: bool, path: &Path, errors: &mut Errors) {
+fn lasting_template(spec: &Value, path: &Path, errors: &mut Errors) {
     let at = path.child("template");
     let labels = &spec["template"]["metadata"]["labels"];
     let empty = !spec["selector"].is_null() && is_empty_selector(&spec["selector"]);
-    if !(empty && empty_matches) && !selects(&spec["selector"], labels) {
+    // An empty selector is reported as such, not as one that doesn't match.
+    let matches = empty || selects(&spec["selector"], labels);
+    if !matches {
         errors.push(FieldError::invalid(
             &at.child("metadata").child("labels"),
             labels,
@@ -128,14 +130,13 @@ fn not_above_hundred(value: &Value, path: &Path, errors: &mut Errors) {
         .as_str()
         .and_then(|t| t.strip_suffix('%'))
         .and_then(|t| t.parse::<i64>().ok())
+        && percent > 100
     {
-        if percent > 100 {
-            errors.push(FieldError::invalid(
-                path,
-                value,
-                "must not be greater than 100%",
-            ));
-        }
+        errors.push(FieldError::invalid(
+            path,
+            value,
+            "must not be greater than 100%",
+        ));
     }
 }
 
@@ -163,7 +164,7 @@ pub(super) fn deployment(spec: &Value, path: &Path, errors: &mut Errors) {
         "empty selector is invalid for deployment",
         errors,
     );
-    lasting_template(spec, true, path, errors);
+    lasting_template(spec, path, errors);
     let at = path.child("strategy");
     let strategy = &spec["strategy"];
     match text(strategy, "type") {
@@ -225,7 +226,7 @@ pub(super) fn replica_set(spec: &Value, path: &Path, errors: &mut Errors) {
         "empty selector is invalid for deployment",
         errors,
     );
-    lasting_template(spec, true, path, errors);
+    lasting_template(spec, path, errors);
 }
 
 pub(super) fn replication_controller(spec: &Value, path: &Path, errors: &mut Errors) {
@@ -240,7 +241,7 @@ pub(super) fn replication_controller(spec: &Value, path: &Path, errors: &mut Err
         return;
     }
     let as_selector = json!({"selector": {"matchLabels": chosen}, "template": spec["template"]});
-    lasting_template(&as_selector, true, path, errors);
+    lasting_template(&as_selector, path, errors);
 }
 
 pub(super) fn stateful_set(spec: &Value, path: &Path, errors: &mut Errors) {
@@ -310,7 +311,7 @@ pub(super) fn stateful_set(spec: &Value, path: &Path, errors: &mut Errors) {
         "empty selector is invalid for statefulset",
         errors,
     );
-    lasting_template(spec, true, path, errors);
+    lasting_template(spec, path, errors);
 }
 
 pub(super) fn daemon_set(spec: &Value, path: &Path, errors: &mut Errors) {
