@@ -3,6 +3,10 @@
 //! The transcripts tell what a server-side apply did to an object: nothing (the
 //! resourceVersion stays), something, or a conflict with the fields named. The differ has
 //! to say the same beforehand, with no server.
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests: a panic names its line"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
