@@ -458,7 +458,7 @@ fn resource(
     let result = dispatch(state, &mut call, verb);
     match result {
         Ok(Outcome::Watch(watch)) => Ok(Reply::Watch(watch)),
-        Ok(Outcome::Answer(answer)) => finish(state, &call, answer),
+        Ok(Outcome::Answer(answer)) => finish(&call, answer),
         Err(error) => {
             let warnings = if call.warnings.is_empty() {
                 prepared
@@ -516,7 +516,7 @@ fn state_for(state: &mut State, call: &Call<'_>) {
 }
 
 /// Puts an answer into the form that was asked for.
-fn finish(state: &State, call: &Call<'_>, answer: Answer) -> ApiResult<Reply> {
+fn finish(call: &Call<'_>, answer: Answer) -> ApiResult<Reply> {
     let content_type = if call.accepted.yaml {
         "application/yaml"
     } else {
@@ -545,7 +545,7 @@ fn finish(state: &State, call: &Call<'_>, answer: Answer) -> ApiResult<Reply> {
             let object = if list {
                 object
             } else {
-                read::object_in_form(state, call, object)
+                read::object_in_form(call, object)
                     .map_err(|error| error.with_warnings(&call.warnings))?
             };
             if call.accepted.yaml {

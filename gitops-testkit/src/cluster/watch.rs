@@ -140,7 +140,7 @@ impl Watch {
             now: state.now(),
             warnings: Vec::new(),
         };
-        table::table(state, &call, &[object], meta, columns)
+        table::table(&call, &[object], meta, columns)
     }
 
     fn line(&mut self, kind: &str, object: &Value) {

@@ -8,11 +8,7 @@
 //!
 //! `CONFORMANCE_ONLY=text` runs the scenarios whose path contains the text and prints
 //! every difference.
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a panic in a test names its line"
-)]
+#![expect(clippy::unwrap_used, reason = "a panic in a test names its line")]
 
 mod matching;
 mod replay;

@@ -341,13 +341,13 @@ impl Player {
         if matching == "status" {
             return out;
         }
-        if let Some(content_type) = &expected.content_type {
-            if *content_type != answer.content_type {
-                out.push(format!(
-                    "content type: expected {content_type} got {}",
-                    answer.content_type
-                ));
-            }
+        if let Some(content_type) = &expected.content_type
+            && *content_type != answer.content_type
+        {
+            out.push(format!(
+                "content type: expected {content_type} got {}",
+                answer.content_type
+            ));
         }
         if matching == "status+reason" {
             if let Some(body) = &expected.body {
@@ -443,10 +443,10 @@ fn keep_end_bookmarks(events: &mut Value) {
                 .is_some()
     });
     for event in list {
-        if event["type"] == "BOOKMARK" {
-            if let Some(object) = event["object"].as_object_mut() {
-                object.retain(|key, _| matches!(key.as_str(), "kind" | "apiVersion" | "metadata"));
-            }
+        if event["type"] == "BOOKMARK"
+            && let Some(object) = event["object"].as_object_mut()
+        {
+            object.retain(|key, _| matches!(key.as_str(), "kind" | "apiVersion" | "metadata"));
         }
     }
 }
