@@ -185,9 +185,8 @@ impl Running {
 pub(crate) async fn tell() -> Result<()> {
     screen::title("A small shop, deployed from Git");
     let repo = FakeRepo::new()?;
-    let mut first = repo
-        .commit("Open the shop")
-        .author("Ada", "ada@example.com");
+    repo.set_author("Ada", "ada@example.com");
+    let mut first = repo.commit("Open the shop");
     for (name, content) in shop::FILES.into_iter().chain([shop::NETWORK_POLICY]) {
         first = first.file(shop::path(name), content);
     }
