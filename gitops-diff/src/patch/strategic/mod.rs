@@ -22,6 +22,7 @@
 use serde_json::{Map, Value};
 
 use super::{NO_LIST_OF_LISTS, PatchError, check_depth};
+use crate::schema::TypeRef;
 
 mod generate;
 mod merge;
@@ -102,7 +103,7 @@ impl<S> PatchField<S> {
 
 /// What a strategic merge patch must know of an object's type.
 ///
-/// Implemented by this crate's own schema, and by [`Schemaless`]. A handle that is cheap
+/// Implemented by [`TypeRef`], and by [`Schemaless`]. A handle that is cheap
 /// to clone (a reference, an index) is what is wanted here.
 pub trait PatchSchema: Clone {
     /// The member `name` of objects of this type, `None` if they have no such member.
@@ -136,14 +137,16 @@ impl PatchSchema for Schemaless {
 /// are left out, for they may be secret.
 ///
 /// ```
-/// use gitops_diff::patch::strategic::{self, Schemaless};
+/// use gitops_diff::patch::strategic;
+/// use gitops_diff::schema::Schema;
 /// use serde_json::json;
 ///
-/// let live = json!({"data": {"a": "1", "b": "2"}});
-/// let patch = json!({"data": {"$patch": "replace", "c": "3"}});
+/// let service = Schema::builtin().type_of("v1", "Service").unwrap();
+/// let live = json!({"spec": {"ports": [{"port": 80}, {"port": 443}]}});
+/// let patch = json!({"spec": {"ports": [{"port": 443, "name": "tls"}]}});
 /// assert_eq!(
-///     strategic::apply(&live, &patch, &Schemaless)?,
-///     json!({"data": {"c": "3"}}),
+///     strategic::apply(&live, &patch, &service)?,
+///     json!({"spec": {"ports": [{"port": 80}, {"port": 443, "name": "tls"}]}}),
 /// );
 /// # Ok::<(), gitops_diff::patch::PatchError>(())
 /// ```
@@ -326,4 +329,15 @@ fn directive_target<'k>(
     key.strip_prefix(prefix)
         .and_then(|rest| rest.strip_prefix('/'))
         .ok_or_else(|| at.bad_directive(message))
+}
+
+impl PatchSchema for TypeRef<'_> {
+    fn patch_field(&self, name: &str) -> Option<PatchField<Self>> {
+        let field = self.field(name)?;
+        Some(PatchField {
+            strategy: PatchStrategy::parse(field.patch_strategy().unwrap_or_default())?,
+            merge_key: field.patch_merge_key().map(str::to_owned),
+            schema: field.ty().items().unwrap_or(field.ty()),
+        })
+    }
 }
