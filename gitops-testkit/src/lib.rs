@@ -1,6 +1,7 @@
 //! Fake clusters, fake Git repositories and contracts for testing GitOps reconcilers
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod arb;
 pub mod crd;
 pub mod kinds;
 pub mod repo;
