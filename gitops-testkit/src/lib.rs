@@ -4,6 +4,7 @@
 pub mod arb;
 pub mod crd;
 pub mod kinds;
+pub mod laws;
 pub mod repo;
 
 pub use repo::FakeRepo;

@@ -29,17 +29,21 @@
 //!     object
 //! }
 //!
-//! proptest!(|(object in arb::object(), edit in arb::edit_of([arb::EditKind::Status]))| {
+//! proptest!(|(object in arb::object(), edit in arb::edit_of(&[arb::EditKind::Status]))| {
 //!     let live = edit.apply(&object);
 //!     prop_assert_eq!(strip_status(&live), object);
 //! });
 //! ```
 
-mod dice;
+pub(crate) mod dice;
+pub(crate) mod edit;
 mod generate;
-mod object;
+pub(crate) mod live;
+pub(crate) mod object;
+pub(crate) mod place;
 mod rules;
 mod scalar;
+mod secret;
 mod settle;
 
 use gitops_core::{GroupVersionKind, Manifest};
@@ -47,7 +51,11 @@ use gitops_diff::schema::{Schema, SchemaError, builtin_resources};
 use proptest::strategy::Strategy;
 use serde_json::Value;
 
+pub use edit::{CONTROLLER, Edit, EditKind, Edited, RIVAL, edit, edit_of};
+pub use live::{applied, created};
 pub use object::{ObjectTree, Objects};
+
+pub use secret::{Canary, Planted, secret_manifest};
 
 use object::{Recipe, SchemaOf};
 use std::sync::Arc;

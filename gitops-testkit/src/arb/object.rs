@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::dice::Dice;
 use super::generate::Generator;
+use super::place::{At, at_mut, remove};
 use super::rules::removable;
 use super::scalar;
 use super::settle::settle;
@@ -234,37 +235,15 @@ struct Step {
     to: Option<Value>,
 }
 
-#[derive(Clone)]
-enum At {
-    Member(String),
-    Item(usize),
-}
-
 impl Step {
     fn take(&self, root: &mut Value) {
-        let Some((last, way)) = self.way.split_last() else {
-            return;
-        };
-        let parent = way.iter().try_fold(root, |value, at| match at {
-            At::Member(name) => value.get_mut(name),
-            At::Item(at) => value.get_mut(*at),
-        });
-        match (parent, last, &self.to) {
-            (Some(Value::Object(members)), At::Member(name), None) => {
-                members.remove(name);
-            }
-            (Some(Value::Object(members)), At::Member(name), Some(to)) => {
-                members.insert(name.clone(), to.clone());
-            }
-            (Some(Value::Array(items)), At::Item(at), None) if *at < items.len() => {
-                items.remove(*at);
-            }
-            (Some(Value::Array(items)), At::Item(at), Some(to)) => {
-                if let Some(item) = items.get_mut(*at) {
-                    *item = to.clone();
+        match &self.to {
+            None => remove(root, &self.way),
+            Some(to) => {
+                if let Some(value) = at_mut(root, &self.way) {
+                    *value = to.clone();
                 }
             }
-            _ => {}
         }
     }
 }
