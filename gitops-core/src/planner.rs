@@ -31,6 +31,8 @@ pub struct Desired {
     pub definitions: Vec<Manifest>,
     /// What is wrong with the rest.
     pub problems: Vec<Problem>,
+    /// Whether some of the problems are kinds that nobody knows yet. Another look may help.
+    pub has_unknown_kinds: bool,
     /// What a person may want to know.
     pub warnings: Vec<String>,
 }
@@ -62,6 +64,7 @@ impl Desired {
         let mut all = kinds.clone();
         all.extend(definitions.iter().flat_map(defined_kinds));
 
+        let mut has_unknown_kinds = false;
         let mut manifests: BTreeMap<ObjectId, Manifest> = BTreeMap::new();
         for manifest in read {
             let origin = manifest.origin().clone();
@@ -70,6 +73,7 @@ impl Desired {
                     object: manifest.id().clone(),
                     kind: manifest.gvk(),
                 };
+                has_unknown_kinds = true;
                 let message = format!("{origin}: {error}");
                 problems.push(
                     Problem::new(message)
@@ -99,6 +103,7 @@ impl Desired {
             manifests,
             definitions,
             problems,
+            has_unknown_kinds,
             warnings,
         }
     }

@@ -1,11 +1,15 @@
-//! Schema-aware differences, structured merge and field ownership for Kubernetes objects
+#![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod differ;
 pub mod equality;
 pub mod fieldset;
 pub mod managed;
+pub mod normalize;
 pub mod patch;
 pub mod quantity;
 pub mod schema;
 pub mod typed;
 mod value;
+
+pub use differ::SchemaDiffer;

@@ -149,6 +149,30 @@ pub(crate) struct HttpSession {
     /// Bytes that the answers may still have, and the limit that came from.
     budget: Budget,
     redirected: Option<String>,
+    last: LastExchange,
+}
+
+/// The exchange that a session began last, to be [finished](Self::finish) when Git's part of
+/// it is over.
+#[derive(Clone, Default)]
+pub(crate) struct LastExchange(Arc<Mutex<Option<Arc<Mutex<Exchange>>>>>);
+
+impl LastExchange {
+    /// Reads what is left of the answer. Git knows the end of its own message, and HTTP's
+    /// end is a few bytes further on; only then can the connection be used again.
+    pub(crate) fn finish(&self) {
+        let exchange = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(exchange) = exchange {
+            let mut exchange = exchange.lock().unwrap_or_else(PoisonError::into_inner);
+            // What goes on after its end is not worth to wait for.
+            for _ in 0..4 {
+                match exchange.next_chunk() {
+                    Ok(chunk) if !chunk.is_empty() => {}
+                    _ => break,
+                }
+            }
+        }
+    }
 }
 
 /// A number of bytes that several answers share.
@@ -185,12 +209,18 @@ impl Budget {
 }
 
 impl HttpSession {
-    pub(crate) fn new(remote: Arc<HttpRemote>, operation: Operation, budget: Budget) -> Self {
+    pub(crate) fn new(
+        remote: Arc<HttpRemote>,
+        operation: Operation,
+        budget: Budget,
+        last: LastExchange,
+    ) -> Self {
         Self {
             remote,
             operation,
             budget,
             redirected: None,
+            last,
         }
     }
 
@@ -452,6 +482,7 @@ impl Http for HttpSession {
                 body: Vec::new(),
             },
         }));
+        *self.last.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&exchange));
         Ok(PostResponse {
             post_body: Question(Arc::clone(&exchange)),
             headers: Lines {

@@ -1,4 +1,4 @@
-//! Git as a source of desired state, read from the object database
+#![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod cache;

@@ -16,7 +16,7 @@ use gix::protocol::transport::{Protocol, Service};
 
 use crate::credentials::Credentials;
 use crate::error::GitError;
-use crate::http::{Budget, HttpRemote, HttpSession};
+use crate::http::{Budget, HttpRemote, HttpSession, LastExchange};
 use crate::operation::{Operation, Timeouts};
 use crate::ssh::{self, SshCommand, SshPlace};
 
@@ -119,11 +119,19 @@ impl Remote {
                         remote: operation.remote(),
                         reason: "the URL is read in two ways".to_owned(),
                     })?;
-                let session =
-                    HttpSession::new(Arc::clone(remote), operation.clone(), budget.clone());
+                let last = LastExchange::default();
+                let session = HttpSession::new(
+                    Arc::clone(remote),
+                    operation.clone(),
+                    budget.clone(),
+                    last.clone(),
+                );
                 let mut transport = HttpTransport::new_http(session, url, Protocol::V2, false);
                 match ask(&mut transport) {
-                    Ok(answer) => return Ok(answer),
+                    Ok(answer) => {
+                        last.finish();
+                        return Ok(answer);
+                    }
                     Err(error) => {
                         // The server may have changed since it said what it can do.
                         remote.forget();

@@ -2,6 +2,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod arb;
+pub mod cluster;
 pub mod crd;
 pub mod kinds;
 pub mod laws;

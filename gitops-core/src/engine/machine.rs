@@ -8,9 +8,9 @@ use jiff::Timestamp;
 
 use crate::planner::{self, Desired, PlanInput};
 use crate::{
-    DiffRequest, Differ, Digest, EventKind, FieldChange, FieldManager, GroupKind, Heal, Inventory,
-    LiveEvent, LiveObject, ObjectId, ObjectOutcome, Observation, Plan, Policy, ReconcilerName,
-    Rendered, Report, Revision, RevisionId, StoreError, Wanted, retry_delay,
+    Differ, Digest, EventKind, FieldManager, GroupKind, Inventory, LiveObject, ObjectId,
+    ObjectReport, Observation, Plan, Policy, ReconcilerName, Rendered, Revision, RevisionId,
+    StoreError, retry_delay,
 };
 
 use super::effect::{Effect, EffectId, Goal, Input, Outcome, Request, Response};
@@ -44,54 +44,66 @@ pub struct EngineConfig {
 /// requests is a matter of dropping the engine. [`Reconciler`](crate::Reconciler) is the shell
 /// that drives it with real seams; a simulation is another.
 pub struct Engine {
-    config: EngineConfig,
-    policy: Arc<Policy>,
-    ids: EffectIds,
-    goal: Option<Goal>,
-    task: Task,
-    stopping: bool,
+    pub(super) config: EngineConfig,
+    pub(super) policy: Arc<Policy>,
+    pub(super) ids: EffectIds,
+    pub(super) goal: Option<Goal>,
+    pub(super) task: Task,
+    pub(super) stopping: bool,
 
     // What is remembered from pass to pass.
-    rendered: Option<RenderedSet>,
-    desired: Option<Arc<Desired>>,
-    inventory: Option<Inventory>,
-    saved: Inventory,
-    applied: BTreeMap<ObjectId, Digest>,
-    written: BTreeMap<ObjectId, String>,
-    announced: Option<RevisionId>,
+    pub(super) rendered: Option<RenderedSet>,
+    pub(super) desired: Option<Arc<Desired>>,
+    pub(super) inventory: Option<Inventory>,
+    pub(super) saved: Inventory,
+    pub(super) applied: BTreeMap<ObjectId, Digest>,
+    pub(super) written: BTreeMap<ObjectId, String>,
+    pub(super) announced: Option<RevisionId>,
 
     // What only matters while it runs on and on.
-    watched: BTreeSet<GroupKind>,
-    watch_ready: bool,
-    dirty: BTreeMap<ObjectId, Drift>,
-    reported: BTreeMap<ObjectId, Option<Digest>>,
-    heals: Heals,
-    look_again: bool,
-    probe: Option<EffectId>,
-    retry: Option<EffectId>,
-    heal_timer: Option<(EffectId, Timestamp)>,
-    failures: u32,
-    /// Whether the last pass left everything as it should be.
-    settled: bool,
+    pub(super) watched: BTreeSet<GroupKind>,
+    pub(super) watch: Watch,
+    pub(super) dirty: BTreeMap<ObjectId, Drift>,
+    pub(super) reported: BTreeMap<ObjectId, Option<Digest>>,
+    pub(super) heals: Heals,
+    pub(super) look_again: bool,
+    pub(super) probe: Option<EffectId>,
+    pub(super) retry: Option<EffectId>,
+    pub(super) heal_timer: Option<(EffectId, Timestamp)>,
+    pub(super) failures: u32,
+}
+
+/// How far what the watch tells can be relied on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Watch {
+    /// There is none, or it hasn't told everything yet.
+    Off,
+    /// It broke. What was made since it was set up, and went while it was broken, it can't
+    /// tell of.
+    Broken,
+    /// It is back, and a pass has yet to look at everything once.
+    Catching,
+    /// Nothing happens without its telling.
+    Ready,
 }
 
 /// What was rendered, and from what.
-struct RenderedSet {
-    from: Digest,
-    rendered: Rendered,
+pub(super) struct RenderedSet {
+    pub(super) from: Digest,
+    pub(super) rendered: Rendered,
 }
 
 /// An object that is not as we left it.
 #[derive(Debug)]
-struct Drift {
+pub(super) struct Drift {
     /// As it was last seen; none if it is gone.
-    live: Option<LiveObject>,
-    since: Timestamp,
-    announced: bool,
+    pub(super) live: Option<LiveObject>,
+    pub(super) since: Timestamp,
+    pub(super) announced: bool,
 }
 
 /// What is being worked on. Each variant waits for the answer to one request.
-enum Task {
+pub(super) enum Task {
     Idle,
     Resolving(EffectId),
     Fetching(EffectId, Revision),
@@ -103,17 +115,17 @@ enum Task {
 }
 
 /// What is looked at, and for what.
-struct Observing {
-    pass: Pass,
-    observation: Observation,
-    rounds: u32,
+pub(super) struct Observing {
+    pub(super) pass: Pass,
+    pub(super) observation: Observation,
+    pub(super) rounds: u32,
 }
 
 /// What a pass is about.
-struct Pass {
-    started: Timestamp,
+pub(super) struct Pass {
+    pub(super) started: Timestamp,
     /// The objects that are healed; none for a pass over all of them.
-    healing: Option<BTreeMap<ObjectId, Timestamp>>,
+    pub(super) healing: Option<BTreeMap<ObjectId, Timestamp>>,
 }
 
 /// An object is looked at once for its metadata and once as a whole.
@@ -138,7 +150,7 @@ impl Engine {
             written: BTreeMap::new(),
             announced: None,
             watched: BTreeSet::new(),
-            watch_ready: false,
+            watch: Watch::Off,
             dirty: BTreeMap::new(),
             reported: BTreeMap::new(),
             heals: Heals::default(),
@@ -147,7 +159,6 @@ impl Engine {
             retry: None,
             heal_timer: None,
             failures: 0,
-            settled: false,
         }
     }
 
@@ -157,7 +168,7 @@ impl Engine {
         match input {
             Input::Start(goal) => self.begin(goal, now, &mut out),
             Input::Done(id, response) => self.done(id, response, now, &mut out),
-            Input::Look => self.look(now, &mut out),
+            Input::Look => self.look(&mut out),
             Input::Live(event) => self.live(event, now, &mut out),
             Input::Stop => self.stop(now, &mut out),
         }
@@ -170,13 +181,21 @@ impl Engine {
         self.goal = None;
         self.task = Task::Idle;
         self.stopping = false;
-        self.inventory = None;
         self.unwatch();
+        self.forget_inventory();
+    }
+
+    /// The inventory is not what we thought: it is loaded again before anything is decided, and
+    /// everything is looked at once more.
+    fn forget_inventory(&mut self) {
+        self.inventory = None;
+        self.watched.clear();
+        self.watch = Watch::Off;
     }
 
     fn unwatch(&mut self) {
         self.watched.clear();
-        self.watch_ready = false;
+        self.watch = Watch::Off;
         self.dirty.clear();
         self.reported.clear();
         self.look_again = false;
@@ -185,19 +204,19 @@ impl Engine {
         self.heal_timer = None;
     }
 
-    fn request(&mut self, request: Request, out: &mut Vec<Effect>) -> EffectId {
+    pub(super) fn request(&mut self, request: Request, out: &mut Vec<Effect>) -> EffectId {
         let id = self.ids.next();
         out.push(Effect::Request(id, request));
         id
     }
 
-    fn continuous(&self) -> bool {
+    pub(super) fn continuous(&self) -> bool {
         matches!(self.goal, Some(Goal::Continuous))
     }
 
     // ---- From the beginning of a pass to its plan ----------------------------------------
 
-    fn begin(&mut self, goal: Goal, now: Timestamp, out: &mut Vec<Effect>) {
+    pub(super) fn begin(&mut self, goal: Goal, now: Timestamp, out: &mut Vec<Effect>) {
         self.stopping = false;
         self.unwatch();
         self.failures = 0;
@@ -212,7 +231,7 @@ impl Engine {
         }
     }
 
-    fn resolve(&mut self, out: &mut Vec<Effect>) {
+    pub(super) fn resolve(&mut self, out: &mut Vec<Effect>) {
         self.look_again = false;
         if let Some(timer) = self.retry.take() {
             out.push(Effect::Cancel(timer));
@@ -229,10 +248,7 @@ impl Engine {
                 previous,
             }));
         }
-        let known = self
-            .desired
-            .as_ref()
-            .is_some_and(|desired| desired.revision == revision);
+        let known = self.is_resolved(&revision);
         if known && self.inventory.is_some() {
             self.observe_all(now, out);
         } else if known {
@@ -241,6 +257,13 @@ impl Engine {
             let id = self.request(Request::Fetch(revision.clone()), out);
             self.task = Task::Fetching(id, revision);
         }
+    }
+
+    /// Whether it is known what is desired at `revision`, down to every kind.
+    fn is_resolved(&self, revision: &Revision) -> bool {
+        self.desired
+            .as_ref()
+            .is_some_and(|desired| desired.revision == *revision && !desired.has_unknown_kinds)
     }
 
     fn load(&mut self, revision: Revision, out: &mut Vec<Effect>) {
@@ -307,7 +330,7 @@ impl Engine {
     }
 
     /// What the watch told of objects that drifted, as an observation.
-    fn seen_drift(&self, only: Option<&BTreeSet<ObjectId>>) -> Observation {
+    pub(super) fn seen_drift(&self, only: Option<&BTreeSet<ObjectId>>) -> Observation {
         self.dirty
             .iter()
             .filter(|(id, _)| only.is_none_or(|only| only.contains(*id)))
@@ -315,7 +338,7 @@ impl Engine {
             .collect()
     }
 
-    fn with_input<T>(
+    pub(super) fn with_input<T>(
         &self,
         pass: &Pass,
         observation: &Observation,
@@ -338,12 +361,12 @@ impl Engine {
         );
         input.applied = &self.applied;
         input.only = only.as_ref();
-        input.watched = self.watch_ready;
+        input.watched = self.watch == Watch::Ready;
         Some(decide(&input))
     }
 
     /// Looks until enough is seen, then decides.
-    fn observe(&mut self, observing: Observing, now: Timestamp, out: &mut Vec<Effect>) {
+    pub(super) fn observe(&mut self, observing: Observing, now: Timestamp, out: &mut Vec<Effect>) {
         let Observing {
             pass,
             observation,
@@ -508,11 +531,7 @@ impl Engine {
                     let inventory = inventory.unwrap_or_default();
                     self.saved = inventory.clone();
                     self.inventory = Some(inventory);
-                    let known = self
-                        .desired
-                        .as_ref()
-                        .is_some_and(|desired| desired.revision == revision);
-                    if known {
+                    if self.is_resolved(&revision) {
                         self.observe_all(now, out);
                     } else {
                         self.resolve_kinds(revision, now, out);
@@ -538,9 +557,9 @@ impl Engine {
 
     /// The files are as they were: only the revision is new.
     fn rerendered(&mut self, revision: Revision, now: Timestamp, out: &mut Vec<Effect>) {
-        // Kinds that were unknown may be known by now: only a set without problems is reused.
+        // Kinds that were unknown may be known by now.
         match &self.desired {
-            Some(desired) if self.inventory.is_some() && desired.problems.is_empty() => {
+            Some(desired) if self.inventory.is_some() && !desired.has_unknown_kinds => {
                 let mut desired = Desired::clone(desired);
                 desired.revision = revision;
                 self.desired = Some(Arc::new(desired));
@@ -552,7 +571,7 @@ impl Engine {
 
     // ---- The end of a pass ----------------------------------------------------------------
 
-    fn executed(&mut self, executed: Executed, now: Timestamp, out: &mut Vec<Effect>) {
+    pub(super) fn executed(&mut self, executed: Executed, now: Timestamp, out: &mut Vec<Effect>) {
         let Task::Executing(_, pass) = std::mem::replace(&mut self.task, Task::Idle) else {
             return;
         };
@@ -579,23 +598,19 @@ impl Engine {
         self.tell_healed(&report, &pass, now, out);
 
         let success = report.is_success();
-        if pass.healing.is_none() {
-            self.settled = success;
-        } else {
-            self.settled &= success;
-        }
         let interrupted = report.interrupted;
         let broken = !report.errors.is_empty();
         // What is wrong in Git is mended by a commit; all else may mend itself.
-        let hopeful = broken
-            || report
-                .objects
-                .iter()
-                .any(|object| !object.outcome.is_success());
+        let unknown = self
+            .desired
+            .as_ref()
+            .is_some_and(|desired| desired.has_unknown_kinds);
+        let failed = |object: &ObjectReport| !object.outcome.is_success();
+        let hopeful = broken || unknown || report.objects.iter().any(failed);
+        if self.watch == Watch::Catching && pass.healing.is_none() && !interrupted {
+            self.watch = Watch::Ready;
+        }
         if !self.continuous() {
-            if broken {
-                self.inventory = None;
-            }
             out.push(Effect::Emit(EventKind::Finished {
                 report: Arc::new(report.clone()),
             }));
@@ -609,8 +624,8 @@ impl Engine {
             }));
         }
         if broken && stale {
-            // Somebody else wrote the inventory: read it again before anything is decided.
-            self.inventory = None;
+            // Somebody else wrote the inventory.
+            self.forget_inventory();
         }
         if self.stopping {
             self.finish(Ok(Outcome::Stopped), out);
@@ -637,10 +652,10 @@ impl Engine {
         }
     }
 
-    fn fail(&mut self, error: ReconcileError, _now: Timestamp, out: &mut Vec<Effect>) {
+    fn fail(&mut self, error: ReconcileError, now: Timestamp, out: &mut Vec<Effect>) {
         self.task = Task::Idle;
         if matches!(error, ReconcileError::Store(StoreError::Conflict { .. })) {
-            self.inventory = None;
+            self.forget_inventory();
         }
         if !self.continuous() {
             self.finish(Err(error), out);
@@ -650,7 +665,6 @@ impl Engine {
             self.finish(Ok(Outcome::Stopped), out);
             return;
         }
-        self.settled = false;
         let retry_in = retry_delay(self.failures);
         self.failures = self.failures.saturating_add(1);
         out.push(Effect::Emit(EventKind::Failed {
@@ -661,6 +675,8 @@ impl Engine {
         if self.look_again {
             self.resolve(out);
         }
+        // Git may be out of reach; what drifted is healed all the same.
+        self.rest(now, out);
     }
 
     fn finish(&mut self, result: Result<Outcome, ReconcileError>, out: &mut Vec<Effect>) {
@@ -705,317 +721,6 @@ impl Engine {
             }
         }
     }
-
-    // ---- Between passes -------------------------------------------------------------------
-
-    fn look(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
-        if !self.continuous() || self.stopping {
-            return;
-        }
-        match &self.task {
-            Task::Idle => self.resolve(out),
-            // A pass is under way: see whether there really is something newer, and if so
-            // let it take over at the next safe point.
-            Task::Executing(..) if self.probe.is_none() => {
-                self.probe = Some(self.request(Request::Resolve, out));
-            }
-            // Before that nothing has been written: look once more when it is over.
-            _ => self.look_again = true,
-        }
-        let _ = now;
-    }
-
-    fn probed(&mut self, response: Response, now: Timestamp, out: &mut Vec<Effect>) {
-        let Response::Resolved(Ok(revision)) = response else {
-            // The regular look that follows will say what is wrong.
-            self.look_again = true;
-            return;
-        };
-        let current = self.desired.as_ref().map(|desired| &desired.revision);
-        if current == Some(&revision) {
-            return;
-        }
-        self.look_again = true;
-        if let Task::Executing(mut execution, pass) = std::mem::replace(&mut self.task, Task::Idle)
-        {
-            let executed = execution.interrupt(now, &mut self.ids, out);
-            self.task = Task::Executing(execution, pass);
-            if let Some(executed) = executed {
-                self.executed(executed, now, out);
-            }
-        }
-    }
-
-    /// Watches what the inventory holds, if that has come to hold other kinds.
-    fn watch(&mut self, out: &mut Vec<Effect>) {
-        let Some(inventory) = &self.inventory else {
-            return;
-        };
-        let kinds: BTreeSet<_> = inventory.entries.keys().map(ObjectId::group_kind).collect();
-        if kinds == self.watched {
-            return;
-        }
-        let objects = inventory
-            .entries
-            .iter()
-            .map(|(id, entry)| Wanted {
-                id: id.clone(),
-                version: entry.version.clone(),
-                depth: crate::Depth::Metadata,
-            })
-            .collect();
-        self.watched = kinds;
-        self.watch_ready = false;
-        out.push(Effect::Watch(objects));
-    }
-
-    fn live(&mut self, event: LiveEvent, now: Timestamp, out: &mut Vec<Effect>) {
-        if !self.continuous() {
-            return;
-        }
-        match event {
-            LiveEvent::Ready => {
-                self.watch_ready = true;
-                out.push(Effect::Emit(EventKind::Watching));
-            }
-            LiveEvent::Interrupted { reason } => {
-                self.watch_ready = false;
-                out.push(Effect::Emit(EventKind::WatchInterrupted { reason }));
-            }
-            LiveEvent::Seen(live) => {
-                let id = live.id.clone();
-                self.note(id, Some(live), now);
-            }
-            LiveEvent::Gone { id, uid } => {
-                let ours = self
-                    .inventory
-                    .as_ref()
-                    .and_then(|inventory| inventory.entries.get(&id));
-                // The end of an object that was replaced meanwhile is no news.
-                let replaced = match (ours.and_then(|entry| entry.uid.as_ref()), &uid) {
-                    (Some(ours), Some(gone)) => ours != gone,
-                    _ => false,
-                };
-                if !replaced {
-                    self.note(id, None, now);
-                }
-            }
-        }
-        self.rest(now, out);
-    }
-
-    /// Remembers what the watch told, if it is news.
-    fn note(&mut self, id: ObjectId, live: Option<LiveObject>, now: Timestamp) {
-        if let Some(live) = &live
-            && self
-                .written
-                .get(&id)
-                .is_some_and(|ours| older(&live.resource_version, ours))
-        {
-            return;
-        }
-        let since = self.dirty.get(&id).map_or(now, |drift| drift.since);
-        let announced = self.dirty.get(&id).is_some_and(|drift| drift.announced);
-        self.dirty.insert(
-            id,
-            Drift {
-                live,
-                since,
-                announced,
-            },
-        );
-    }
-
-    /// Whether what the watch told of an object needs anything done.
-    fn is_drift(&self, id: &ObjectId, live: Option<&LiveObject>) -> bool {
-        let Some(entry) = self
-            .inventory
-            .as_ref()
-            .and_then(|inventory| inventory.entries.get(id))
-        else {
-            return false;
-        };
-        let desired = self
-            .desired
-            .as_ref()
-            .is_some_and(|desired| desired.manifests.contains_key(id));
-        match live {
-            None => true,
-            Some(live)
-                if self
-                    .written
-                    .get(id)
-                    .is_some_and(|ours| older(&live.resource_version, ours)) =>
-            {
-                false
-            }
-            // A withdrawn object that is still there is a matter of a pass, not of healing.
-            Some(_) if !desired => false,
-            // It goes; when it is gone there will be an event.
-            Some(live) if live.terminating => false,
-            Some(live) => {
-                entry.uid.as_ref() != Some(&live.uid)
-                    || entry.baseline.is_none()
-                    || entry.baseline != live.baseline
-            }
-        }
-    }
-
-    /// Nothing is under way: heals what drifted, as far as it is time.
-    fn rest(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
-        if !matches!(self.task, Task::Idle) || !self.continuous() || self.stopping {
-            return;
-        }
-        let calm: Vec<_> = self
-            .dirty
-            .iter()
-            .filter(|(id, drift)| !self.is_drift(id, drift.live.as_ref()))
-            .map(|(id, _)| id.clone())
-            .collect();
-        for id in calm {
-            self.dirty.remove(&id);
-            self.reported.remove(&id);
-        }
-        self.tell_drift(out);
-        if self.policy.heal == Heal::Report {
-            let desired = self.desired.clone();
-            // Only what was withdrawn and is gone now needs anything done.
-            self.dirty.retain(|id, _| {
-                desired
-                    .as_ref()
-                    .is_some_and(|desired| !desired.manifests.contains_key(id))
-            });
-        }
-        let mut due = BTreeMap::new();
-        let mut next: Option<Timestamp> = None;
-        for (id, drift) in &self.dirty {
-            let at = self.heals.due(id);
-            if at.is_none_or(|at| at <= now) {
-                due.insert(id.clone(), drift.since);
-            } else {
-                next = match (next, at) {
-                    (Some(next), Some(at)) => Some(next.min(at)),
-                    (next, at) => next.or(at),
-                };
-            }
-        }
-        if !due.is_empty() {
-            for id in due.keys() {
-                if let Some(wait) = self.heals.count(id, now)
-                    && let Some(drift) = self.dirty.get(id)
-                {
-                    out.push(Effect::Emit(EventKind::Contested {
-                        object: id.clone(),
-                        heals: self.heals.times(id),
-                        wait,
-                        rivals: self.rivals(id, drift),
-                    }));
-                }
-            }
-            let only: BTreeSet<_> = due.keys().cloned().collect();
-            let observation = self.seen_drift(Some(&only));
-            let pass = Pass {
-                started: now,
-                healing: Some(due),
-            };
-            // What is being healed is dirty no more; what the watch tells from now on counts.
-            self.dirty.retain(|id, _| !only.contains(id));
-            self.observe(
-                Observing {
-                    pass,
-                    observation,
-                    rounds: 0,
-                },
-                now,
-                out,
-            );
-        } else if let Some(at) = next
-            && self.heal_timer.is_none_or(|(_, timer)| at < timer)
-        {
-            if let Some((timer, _)) = self.heal_timer.take() {
-                out.push(Effect::Cancel(timer));
-            }
-            let wait = Duration::try_from(at.duration_since(now)).unwrap_or_default();
-            let id = self.request(Request::Wait(wait), out);
-            self.heal_timer = Some((id, at));
-        }
-    }
-
-    fn lost(&self, id: &ObjectId, live: Option<&LiveObject>) -> Vec<FieldChange> {
-        let (Some(desired), Some(live)) = (&self.desired, live) else {
-            return Vec::new();
-        };
-        let Some(manifest) = desired.manifests.get(id) else {
-            return Vec::new();
-        };
-        let request = DiffRequest::new(manifest, &live.object, &self.config.manager)
-            .with_definitions(&desired.definitions);
-        self.config.differ.lost(&request)
-    }
-
-    fn rivals(&self, id: &ObjectId, drift: &Drift) -> Vec<String> {
-        let owners: BTreeSet<_> = self
-            .lost(id, drift.live.as_ref())
-            .into_iter()
-            .filter_map(|change| change.owner)
-            .map(|owner| owner.manager)
-            .collect();
-        owners.into_iter().collect()
-    }
-
-    fn tell_drift(&mut self, out: &mut Vec<Effect>) {
-        let desired = self.desired.clone();
-        let mut events = Vec::new();
-        for (id, drift) in &self.dirty {
-            let wanted = desired
-                .as_ref()
-                .is_some_and(|desired| desired.manifests.contains_key(id));
-            let state = drift.live.as_ref().and_then(|live| live.baseline);
-            let known = self.reported.get(id) == Some(&state);
-            if drift.announced || !wanted || known {
-                continue;
-            }
-            events.push((
-                id.clone(),
-                state,
-                EventKind::Drift {
-                    object: id.clone(),
-                    deleted: drift.live.is_none(),
-                    changes: self.lost(id, drift.live.as_ref()),
-                },
-            ));
-        }
-        for (id, state, event) in events {
-            if let Some(drift) = self.dirty.get_mut(&id) {
-                drift.announced = true;
-            }
-            if self.policy.heal == Heal::Report {
-                self.reported.insert(id, state);
-            }
-            out.push(Effect::Emit(event));
-        }
-    }
-
-    fn tell_healed(&mut self, report: &Report, pass: &Pass, now: Timestamp, out: &mut Vec<Effect>) {
-        let Some(healing) = &pass.healing else { return };
-        for object in &report.objects {
-            let Some(since) = healing.get(&object.object) else {
-                continue;
-            };
-            let healed = matches!(
-                object.outcome,
-                ObjectOutcome::Created | ObjectOutcome::Updated | ObjectOutcome::Adopted
-            );
-            if healed {
-                out.push(Effect::Emit(EventKind::Healed {
-                    object: object.object.clone(),
-                    took: Duration::try_from(now.duration_since(*since)).unwrap_or_default(),
-                    fields: object.fields.clone(),
-                    rivals: object.forced.clone(),
-                }));
-            }
-        }
-    }
 }
 
 impl Task {
@@ -1030,15 +735,5 @@ impl Task {
             | Self::Kinds(id, _)
             | Self::Observing(id, _) => Some(*id),
         }
-    }
-}
-
-/// Whether version `a` is older than `b`. Versions of one server that are numbers grow; of
-/// others nothing can be said.
-/// <https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions>
-fn older(a: &str, b: &str) -> bool {
-    match (a.parse::<u128>(), b.parse::<u128>()) {
-        (Ok(a), Ok(b)) => a < b,
-        _ => false,
     }
 }

@@ -3,6 +3,7 @@
 //! [`Engine::step`] takes an [`Input`] and gives [`Effect`]s; see there. The
 //! [`Reconciler`](crate::Reconciler) is the async shell around it.
 
+mod drift;
 mod effect;
 mod execution;
 mod heals;

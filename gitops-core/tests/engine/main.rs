@@ -664,6 +664,60 @@ fn a_newer_commit_takes_over_between_two_writes() {
     );
 }
 
+#[test]
+fn a_watch_that_broke_is_not_trusted_before_everything_was_looked_at() {
+    let mut world = World::new(shop());
+    let mut engine = world.engine();
+    world.settle(&mut engine);
+    let reason = "reset".to_owned();
+    world.feed(&mut engine, Input::Live(LiveEvent::Interrupted { reason }));
+    // It goes while nobody looks, and the watch will never tell.
+    world.objects.remove(&id("ConfigMap", "b"));
+    world.log.clear();
+    world.feed(&mut engine, Input::Live(LiveEvent::Ready));
+    assert_eq!(world.log[..2], ["resolve", "observe a,b,c,shop"]);
+    assert_eq!(world.data(&id("ConfigMap", "b")), Some("1"));
+    world.log.clear();
+    world.feed(&mut engine, Input::Look);
+    assert_eq!(world.log, ["resolve"], "now it is trusted again");
+}
+
+#[test]
+fn drift_is_healed_while_git_is_out_of_reach() {
+    let mut world = World::new(shop());
+    let mut engine = world.engine();
+    world.settle(&mut engine);
+    world.refuse = Some(Arc::new(|request| {
+        matches!(request, Request::Resolve).then_some(Trouble::Source(SourceErrorKind::Unreachable))
+    }));
+    world.feed(&mut engine, Input::Look);
+    world.edit(&id("ConfigMap", "b"), "kubectl-edit", |value| {
+        value["data"]["v"] = "9".into()
+    });
+    let event = world.news.pop_front().unwrap();
+    world.feed(&mut engine, Input::Live(event));
+    assert_eq!(world.data(&id("ConfigMap", "b")), Some("1"));
+}
+
+#[test]
+fn a_kind_that_comes_to_be_known_is_applied_without_another_commit() {
+    let mut files = shop();
+    let odd = "apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: w, namespace: shop}\n";
+    files.push(("w.yaml", odd.into()));
+    let mut world = World::new(files);
+    let mut engine = world.engine();
+    world.settle(&mut engine);
+    let widget = ObjectId::namespaced(GroupKind::new("example.com", "Widget"), "shop", "w");
+    assert!(!world.objects.contains_key(&widget));
+    world.known_kinds.push("Widget");
+    world.now = world
+        .now
+        .saturating_add(jiff::SignedDuration::from_mins(10))
+        .unwrap();
+    world.feed(&mut engine, Input::Look);
+    assert!(world.objects.contains_key(&widget));
+}
+
 /// A history with everything in it: a change, a withdrawal, a return.
 fn history() -> World {
     let mut world = World::new(shop());

@@ -122,6 +122,8 @@ pub(crate) struct World {
     pub(crate) refuse: Option<Refusal>,
     pub(crate) crash: Option<(usize, Crash)>,
     pub(crate) policy: Policy,
+    /// Namespaced kinds that the target knows besides the usual ones.
+    pub(crate) known_kinds: Vec<&'static str>,
     /// Objects that keep a finalizer: deleting them only marks them.
     pub(crate) finalized: BTreeSet<ObjectId>,
     /// What the watch has to tell.
@@ -162,6 +164,7 @@ impl World {
             refuse: None,
             crash: None,
             policy: Policy::default(),
+            known_kinds: Vec::new(),
             finalized: BTreeSet::new(),
             news: VecDeque::new(),
             watching: false,
@@ -412,6 +415,7 @@ impl World {
                 let known = |kind: &GroupVersionKind| match kind.kind.as_str() {
                     "ConfigMap" | "Secret" | "PersistentVolumeClaim" => Some(KindInfo::new(true)),
                     "Namespace" => Some(KindInfo::new(false)),
+                    kind if self.known_kinds.contains(&kind) => Some(KindInfo::new(true)),
                     _ => None,
                 };
                 Response::Kinds(Ok(kinds

@@ -45,7 +45,7 @@ pub fn scalars_equal(a: &Value, b: &Value, format: Option<&str>) -> bool {
             _ => false,
         },
         Some("byte") => both(a, b, decode),
-        Some("date-time") => both(a, b, |text| instant(text)),
+        Some("date-time") => both(a, b, instant),
         Some("duration") => both(a, b, duration),
         _ => false,
     }

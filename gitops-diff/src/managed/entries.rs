@@ -365,7 +365,7 @@ pub(crate) fn put(object: &mut Value, managed: Value) {
 /// changes nothing leaves the object, and its `resourceVersion`, as they are. A caller
 /// that sets defaults does it after that.
 pub fn keep_times(live: &Value, object: &mut Value) -> bool {
-    fn without_times<'v>(entries: &'v Value) -> Vec<Vec<(&'v String, &'v Value)>> {
+    fn without_times(entries: &Value) -> Vec<Vec<(&String, &Value)>> {
         let list = entries.as_array().into_iter().flatten();
         list.map(|entry| {
             let members = entry.as_object().into_iter().flatten();

@@ -43,6 +43,7 @@ mod apply;
 mod entries;
 mod error;
 mod own;
+mod reset;
 mod scale;
 mod track;
 mod update;
@@ -51,6 +52,7 @@ pub use apply::{Applied, Apply, apply};
 pub use entries::{Entry, ManagedFields, Manager, Operation, keep_times};
 pub use error::{Conflict, Conflicts, ManagedError};
 pub use own::{OwnEntry, baseline, lost, own_entry};
+pub use reset::reset_fields;
 pub use scale::{ReplicasPaths, from_scale, to_scale};
 pub use track::{Track, track};
 

@@ -236,7 +236,7 @@ fn depth(value: &Value) -> usize {
 }
 
 /// Refuses `value` if it has too many levels.
-fn check_depth(value: &Value, what: &'static str) -> Result<(), PatchError> {
+pub(crate) fn check_depth(value: &Value, what: &'static str) -> Result<(), PatchError> {
     if deeper_than(value, MAX_DEPTH) {
         return Err(PatchError::TooDeep { what });
     }

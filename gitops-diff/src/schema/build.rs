@@ -75,13 +75,19 @@ impl Builder {
             items: UNTYPED_ATOMIC,
             ..Node::new()
         };
+        // The names are those of the reference. Every type that leads back to itself has
+        // one, so that whoever walks a schema can tell where it has been.
+        let name = builder.text("__untyped_deduced_");
         builder.nodes.push(Node {
             values: DEDUCED,
+            name,
             ..all.clone()
         });
+        let name = builder.text("__untyped_atomic_");
         builder.nodes.push(Node {
             values: UNTYPED_ATOMIC,
             map_atomic: true,
+            name,
             ..all
         });
         builder

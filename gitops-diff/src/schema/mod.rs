@@ -330,7 +330,7 @@ impl<'a> TypeRef<'a> {
     }
 
     /// The name of the definition, such as `io.k8s.api.core.v1.Container`; `None` for
-    /// a type that is written in place.
+    /// a type that is written in place. Every type that leads back to itself has a name.
     #[must_use]
     pub fn name(self) -> Option<&'a str> {
         self.text(self.node()?.name)

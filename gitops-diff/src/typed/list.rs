@@ -26,6 +26,32 @@ pub(super) fn element_step<'a>(ty: TypeRef<'a>, element: &Tree<'a>) -> Result<St
     }
 }
 
+/// Whether an element has a step; nothing is built for the answer where it does.
+pub(super) fn has_step(ty: TypeRef<'_>, element: &Tree<'_>) -> bool {
+    match ty.list_type() {
+        Some(ListType::Map) => {
+            let Some(members) = element.as_map() else {
+                return false;
+            };
+            let mut some = false;
+            for key in ty.list_keys() {
+                if members.contains(key) {
+                    some = true;
+                    continue;
+                }
+                let Some(items) = ty.items().filter(|items| items.map_type().is_some()) else {
+                    return false;
+                };
+                let default = items.field(key).and_then(|field| field.default());
+                some |= default.is_some_and(|value| !value.is_null());
+            }
+            some
+        }
+        Some(ListType::Set) => element.shape() == Shape::Scalar,
+        _ => false,
+    }
+}
+
 fn keyed_step<'a>(ty: TypeRef<'a>, element: &Tree<'a>) -> Result<Step<'a>, String> {
     if element.is_null() {
         return Err("associative list with keys may not have a null element".to_owned());

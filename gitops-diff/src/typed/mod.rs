@@ -165,7 +165,12 @@ pub fn compare<'a>(
 ) -> Result<Comparison<'a>, TypeErrors> {
     validate(old, ty, Duplicates::Allowed)?;
     validate(new, ty, Duplicates::Allowed)?;
-    compare_trees(&Tree::Ref(old), &Tree::Ref(new), ty)
+    let (old, new) = (Tree::Ref(old), Tree::Ref(new));
+    // By far the most frequent answer, and it costs no allocation.
+    if old.equals(&new) {
+        return Ok(Comparison::default());
+    }
+    compare_trees(&old, &new, ty)
 }
 
 /// `base` with all that `applied` says. Nothing is taken away. Elements that both lists
@@ -182,7 +187,7 @@ pub fn merge(base: &Value, applied: &Value, ty: TypeRef<'_>) -> Result<Value, Ty
 
 /// The value without the members and list elements that are in `fields`.
 ///
-/// A container that loses all it has becomes `null`, as in the reference.
+/// A container that loses all it has stays, empty.
 ///
 /// # Errors
 ///

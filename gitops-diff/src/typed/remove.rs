@@ -4,7 +4,7 @@ use super::list::element_step;
 use super::{As, handling, shapes};
 use crate::fieldset::{FieldSet, Step};
 use crate::schema::{ListType, TypeRef};
-use crate::value::Tree;
+use crate::value::{Shape, Tree};
 
 /// The value without the members and elements that are in `fields`.
 pub(crate) fn remove_from<'a>(
@@ -15,39 +15,48 @@ pub(crate) fn remove_from<'a>(
     if fields.is_empty() {
         return value.clone();
     }
-    remove(value, fields, Some(ty))
+    remove(value, fields, Some(ty)).unwrap_or(Tree::null())
 }
 
-fn remove<'a>(value: &Tree<'a>, fields: &FieldSet<'_>, ty: Option<TypeRef<'a>>) -> Tree<'a> {
-    let Some((ty, node)) = ty.and_then(|ty| Some((ty, ty.node()?))) else {
-        return Tree::null();
-    };
+/// What is left of a member of which something inside was removed: a container stays,
+/// even if nothing is left in it.
+///
+/// That is how structured-merge-diff v6.3.2 has it, which Kubernetes 1.36.0 uses; other
+/// versions leave null here.
+fn rest<'a>(value: &Tree<'a>, fields: &FieldSet<'_>, ty: Option<TypeRef<'a>>) -> Tree<'a> {
+    remove(value, fields, ty).unwrap_or_else(|| match value.shape() {
+        Shape::Map => Tree::Map(Vec::new()),
+        Shape::List => Tree::List(Vec::new()),
+        _ => Tree::null(),
+    })
+}
+
+/// `None` if nothing is left.
+fn remove<'a>(
+    value: &Tree<'a>,
+    fields: &FieldSet<'_>,
+    ty: Option<TypeRef<'a>>,
+) -> Option<Tree<'a>> {
+    let (ty, node) = ty.and_then(|ty| Some((ty, ty.node()?)))?;
     match handling(shapes(node, Some(value)), ty) {
-        Ok(As::Scalar) => value.clone(),
+        Ok(As::Scalar) => Some(value.clone()),
         Ok(As::Map) if !node.map_atomic => {
-            let Some(members) = value.as_map() else {
-                return Tree::null();
-            };
+            let members = value.as_map()?;
             let mut out: Vec<(&'a str, Tree<'a>)> = Vec::with_capacity(members.len());
             for (name, member) in members.iter() {
                 match fields.node(&Step::field(name)) {
                     None => out.push((name, member)),
                     Some(found) if found.member => {}
                     Some(found) => {
-                        out.push((name, remove(&member, &found.children, ty.member(name))))
+                        out.push((name, rest(&member, &found.children, ty.member(name))))
                     }
                 }
             }
-            if out.is_empty() {
-                return Tree::null();
-            }
             out.sort_by_key(|(name, _)| *name);
-            Tree::Map(out)
+            (!out.is_empty()).then_some(Tree::Map(out))
         }
         Ok(As::List) if node.list != ListType::Atomic => {
-            let Some(elements) = value.as_list() else {
-                return Tree::null();
-            };
+            let elements = value.as_list()?;
             let mut out = Vec::with_capacity(elements.len());
             for element in elements.iter() {
                 let step = element_step(ty, &element).ok();
@@ -56,18 +65,15 @@ fn remove<'a>(value: &Tree<'a>, fields: &FieldSet<'_>, ty: Option<TypeRef<'a>>) 
                     Some(found) if found.member => {}
                     Some(found) => {
                         let below = ty.items();
-                        out.push(remove(&element, &found.children, below));
+                        out.push(rest(&element, &found.children, below));
                     }
                 }
             }
-            if out.is_empty() {
-                return Tree::null();
-            }
-            Tree::List(out)
+            (!out.is_empty()).then_some(Tree::List(out))
         }
-        // Within what is one value there is nothing to remove; the reference answers
-        // null here, since `fields` speaks of something that can't be there.
-        Ok(As::Map | As::List) | Err(_) => Tree::null(),
+        // Within what is one value there is nothing to remove: `fields` speaks of
+        // something that can't be there.
+        Ok(As::Map | As::List) | Err(_) => None,
     }
 }
 

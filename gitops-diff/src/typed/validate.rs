@@ -1,7 +1,6 @@
 //! Does a value fit its type?
 
-use super::list::Index;
-use super::list::element_step;
+use super::list::{Index, element_step, has_step};
 use super::{As, Duplicates, TypeError, TypeErrors, error, handling, prefix, shapes, undeclared};
 use crate::fieldset::Step;
 use crate::schema::{ListType, Scalar, TypeRef};
@@ -122,19 +121,12 @@ fn list<'a>(
         None
     };
     for (at, element) in elements.iter().enumerate() {
-        let step = if atomic {
-            Ok(Step::Index(at))
-        } else {
-            element_step(ty, &element)
-        };
-        let step = match step {
-            Ok(step) => step,
-            Err(problem) => {
-                errors.push(error(format!("element {at}: {problem}")));
-                return;
-            }
-        };
-        if check {
+        if !atomic && !has_step(ty, &element) {
+            let problem = element_step(ty, &element).err().unwrap_or_default();
+            errors.push(error(format!("element {at}: {problem}")));
+            return;
+        }
+        if check && let Ok(step) = element_step(ty, &element) {
             let first = match &index {
                 Some(index) => index.find(&step),
                 // An element further on is wrong; what comes before it is still compared.
@@ -150,7 +142,14 @@ fn list<'a>(
         let from = errors.len();
         visit(&element, ty.items(), duplicates, errors);
         if errors.len() > from {
-            prefix(errors, from, &step);
+            let step = if atomic {
+                Ok(Step::Index(at))
+            } else {
+                element_step(ty, &element)
+            };
+            if let Ok(step) = step {
+                prefix(errors, from, &step);
+            }
         }
     }
 }

@@ -300,6 +300,25 @@ async fn a_repository_that_lacks_an_object_is_an_error() {
 }
 
 #[tokio::test]
+async fn an_object_with_the_content_of_another_is_refused() {
+    let repo = FakeRepo::new().unwrap();
+    repo.commit("one").file("a", "replicas: 1").save().unwrap();
+    let object = |content: &str| {
+        let id = repo.write_object("blob", content.as_bytes()).unwrap();
+        repo.path().join("objects").join(&id[..2]).join(&id[2..])
+    };
+    let (good, evil) = (object("replicas: 1"), object("replicas: 0"));
+    std::fs::remove_file(&good).unwrap();
+    std::fs::copy(evil, good).unwrap();
+    let snapshot = files(&GitSource::builder(repo.url()).build().unwrap())
+        .await
+        .unwrap();
+    let error = snapshot.read(&path("a")).unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("has another id"), "{cause}");
+}
+
+#[tokio::test]
 async fn names_a_server_makes_up_lead_nowhere() {
     // A prefix asks for more than one ref; only the exact name counts.
     let repo = FakeRepo::new().unwrap();

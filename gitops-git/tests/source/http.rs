@@ -67,6 +67,11 @@ async fn an_unchanged_poll_is_one_small_request_however_many_refs() {
         .build()
         .unwrap();
     let first = source.resolve().await.unwrap();
+    assert_eq!(
+        server.traffic().connections,
+        1,
+        "one for all three requests"
+    );
     server.reset_traffic();
     let second = source.resolve().await.unwrap();
     assert_eq!(first, second);

@@ -65,3 +65,16 @@ pub(crate) fn prepare_update(obj: &mut Value, _old: &Value) {
         set(status, "storedVersions", Value::Array(versions));
     }
 }
+
+/// Checks a new definition.
+pub(crate) fn validate_definition(_obj: &Value) -> Vec<crate::kinds::FieldError> {
+    Vec::new()
+}
+
+/// Checks a changed definition.
+pub(crate) fn validate_definition_update(
+    _obj: &Value,
+    _old: &Value,
+) -> Vec<crate::kinds::FieldError> {
+    Vec::new()
+}

@@ -2,4 +2,7 @@
 
 mod definition;
 
-pub(crate) use definition::{default_definition, prepare_create, prepare_update};
+pub(crate) use definition::{
+    default_definition, prepare_create, prepare_update, validate_definition,
+    validate_definition_update,
+};

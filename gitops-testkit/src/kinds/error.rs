@@ -347,6 +347,18 @@ pub fn invalid_status(kind: &str, group: &str, name: &str, errors: &[FieldError]
     })
 }
 
+/// The same for an object of a built-in kind.
+#[must_use]
+pub fn invalid(kind: super::Kind, name: &str, errors: &[FieldError]) -> Value {
+    // Events are one kind in the server, of the core group, whichever group serves them.
+    let group = if kind.group() == "events.k8s.io" {
+        ""
+    } else {
+        kind.group()
+    };
+    invalid_status(kind.name(), group, name, errors)
+}
+
 /// A value as `field.Error` prints it: strings quoted as Go does, the rest as JSON.
 #[must_use]
 pub(crate) fn print(value: &Value) -> String {

@@ -141,22 +141,7 @@ pub(crate) fn validate_metadata_at(
         &mut errors,
     );
     if kube_finalizers {
-        let at = path.child("finalizers");
-        for (i, finalizer) in value::items(&meta["finalizers"])
-            .iter()
-            .filter_map(Value::as_str)
-            .enumerate()
-        {
-            if !finalizer.contains('/')
-                && !matches!(finalizer, "kubernetes" | "orphan" | "foregroundDeletion")
-            {
-                errors.push(FieldError::invalid_str(
-                    &at.index(i),
-                    finalizer,
-                    "name is neither a standard finalizer name nor is it fully qualified",
-                ));
-            }
-        }
+        self::kube_finalizers(&meta["finalizers"], &mut errors);
     }
     errors
 }
@@ -370,6 +355,26 @@ fn finalizers(finalizers: &Value, path: &Path, errors: &mut Vec<FieldError>) {
             finalizers,
             "finalizer orphan and foregroundDeletion cannot be both set",
         ));
+    }
+}
+
+/// Finalizers without a domain must be one of the server's own.
+pub(super) fn kube_finalizers(finalizers: &Value, errors: &mut Vec<FieldError>) {
+    let path = Path::new("metadata.finalizers");
+    for (i, finalizer) in value::items(finalizers)
+        .iter()
+        .filter_map(Value::as_str)
+        .enumerate()
+    {
+        if !finalizer.contains('/')
+            && !matches!(finalizer, "kubernetes" | "orphan" | "foregroundDeletion")
+        {
+            errors.push(FieldError::invalid_str(
+                &path.index(i),
+                finalizer,
+                "name is neither a standard finalizer name nor is it fully qualified",
+            ));
+        }
     }
 }
 

@@ -14,15 +14,19 @@
 
 mod decode;
 mod defaults;
+mod dump;
 mod error;
 mod json;
 mod meta;
 mod quantity;
-mod rules;
+pub(crate) mod rules;
 mod service;
 mod strategy;
 mod time;
+#[cfg(test)]
+mod transcripts;
 mod types;
+mod validate;
 pub(crate) mod value;
 
 use std::sync::OnceLock;
@@ -33,10 +37,11 @@ pub use decode::{
     DecodeError, Decoded, decode, decode_metadata, decode_untyped, decode_value, normalize,
 };
 pub use defaults::default;
-pub use error::{ErrorKind, FieldError, Path, aggregate, invalid_status};
+pub use error::{ErrorKind, FieldError, Path, aggregate, invalid, invalid_status};
 pub use meta::{NameRule, validate_metadata, validate_metadata_update};
 pub use service::{ServiceAllocator, allocate, release};
 pub use strategy::{Target, admit, prepare_create, prepare_update};
+pub use validate::{validate_create, validate_update, warnings};
 
 /// A kind that is built into the API server.
 ///
@@ -107,6 +112,18 @@ impl Kind {
             self.0.version.clone()
         } else {
             format!("{}/{}", self.0.group, self.0.version)
+        }
+    }
+
+    /// The warning that every request for this kind is answered with, if it is deprecated.
+    #[must_use]
+    pub fn deprecation(self) -> Option<&'static str> {
+        match (self.group(), self.name()) {
+            ("", "Endpoints") => {
+                Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice")
+            }
+            ("", "ComponentStatus") => Some("v1 ComponentStatus is deprecated in v1.19+"),
+            _ => None,
         }
     }
 

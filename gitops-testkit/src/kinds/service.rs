@@ -9,7 +9,7 @@ use super::{
 
 /// Hands out cluster IPs and node ports. The server's state of them outlives one request.
 ///
-/// A dry run passes one that forgets.
+/// A dry run passes none.
 pub trait ServiceAllocator {
     /// Takes `wanted`, or any free address of the service range.
     ///
@@ -208,7 +208,7 @@ fn drop_dependent(spec: &mut Value, old: &Value) {
 /// Gives a Service the addresses and ports it needs and takes back those it no longer has.
 ///
 /// Call it after validation, as the last step before the object is stored. Other kinds have
-/// nothing to allocate.
+/// nothing to allocate. A dry run has no allocator: families are chosen, addresses are not.
 ///
 /// # Errors
 ///
@@ -217,9 +217,12 @@ fn drop_dependent(spec: &mut Value, old: &Value) {
 pub fn allocate(
     obj: &mut Value,
     old: Option<&Value>,
-    allocator: &mut dyn ServiceAllocator,
+    allocator: Option<&mut dyn ServiceAllocator>,
 ) -> Result<(), Vec<FieldError>> {
     families(obj)?;
+    let Some(allocator) = allocator else {
+        return Ok(());
+    };
     let empty = Value::Null;
     let old_spec = old.map_or(&empty, |o| &o["spec"]);
     let mut taken = Taken::default();

@@ -1,0 +1,131 @@
+//! `gitopsctl diff DESIRED.yaml LIVE.yaml`
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use gitops_core::{DiffRequest, Differ as _, Difference, FieldManager, Manifest, ObjectId};
+use gitops_diff::SchemaDiffer;
+use serde::Serialize;
+
+use crate::{Output, SUCCESS, UNWELL, render};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// What ought to be: a file or a folder
+    desired: PathBuf,
+    /// What is: a file or a folder, such as `kubectl get -o yaml` writes
+    live: PathBuf,
+    /// The form of the differences
+    #[arg(long, value_enum, default_value = "text")]
+    output: Output,
+    /// Look at ownership, too, as somebody who writes under this name
+    #[arg(long, value_name = "NAME")]
+    field_manager: Option<FieldManager>,
+}
+
+/// How one object compares.
+#[derive(Serialize)]
+struct Compared {
+    object: ObjectId,
+    missing: bool,
+    #[serde(flatten)]
+    difference: Difference,
+}
+
+pub(crate) async fn run(args: &Args) -> Result<u8> {
+    let desired = manifests(&args.desired).await?;
+    let live = manifests(&args.live).await?;
+    let manager = match &args.field_manager {
+        Some(manager) => manager.clone(),
+        None => FieldManager::new("gitopsctl")?,
+    };
+    let definitions: Vec<_> = desired
+        .iter()
+        .chain(&live)
+        .filter(|manifest| {
+            manifest
+                .id()
+                .is("apiextensions.k8s.io", "CustomResourceDefinition")
+        })
+        .cloned()
+        .collect();
+    let differ = SchemaDiffer::default();
+    let mut all = Vec::new();
+    for manifest in &desired {
+        let Some(live) = live.iter().find(|live| same(manifest, live)) else {
+            let object = manifest.id().clone();
+            all.push(Compared {
+                object,
+                missing: true,
+                difference: Difference::default(),
+            });
+            continue;
+        };
+        let mut value = live.value();
+        if args.field_manager.is_none()
+            && let Some(metadata) = value.get_mut("metadata").and_then(|m| m.as_object_mut())
+        {
+            metadata.remove("managedFields");
+        }
+        let request = DiffRequest::new(manifest, &value, &manager).with_definitions(&definitions);
+        let mut difference = differ.diff(&request)?;
+        if args.field_manager.is_none() {
+            difference.unowned.clear();
+            difference.conflicts.clear();
+        }
+        all.push(Compared {
+            object: manifest.id().clone(),
+            missing: false,
+            difference,
+        });
+    }
+    match args.output {
+        Output::Json => anstream::println!("{}", serde_json::to_string_pretty(&all)?),
+        Output::Text => all.iter().for_each(print),
+    }
+    let same = all
+        .iter()
+        .all(|compared| !compared.missing && compared.difference.is_empty());
+    Ok(if same { SUCCESS } else { UNWELL })
+}
+
+fn print(compared: &Compared) {
+    let Compared {
+        object,
+        missing,
+        difference,
+    } = compared;
+    if *missing {
+        anstream::println!("{object}: is not there");
+    } else if !difference.is_empty() {
+        anstream::println!("{object}");
+        for change in &difference.changes {
+            anstream::println!("  {change}");
+        }
+        for conflict in &difference.unowned {
+            anstream::println!("  = {conflict}, not by us");
+        }
+        for conflict in &difference.conflicts {
+            anstream::println!("  ! {conflict}");
+        }
+    }
+}
+
+async fn manifests(path: &std::path::Path) -> Result<Vec<Manifest>> {
+    let rendered = render::render(path).await?;
+    if let Some(problem) = rendered.problems.first() {
+        bail!("{problem}");
+    }
+    if rendered.manifests.is_empty() {
+        bail!("{}: there is no manifest in it", path.display());
+    }
+    Ok(rendered.manifests)
+}
+
+/// Whether the two are one object. A manifest that names no namespace means any.
+fn same(desired: &Manifest, live: &Manifest) -> bool {
+    let (desired, live) = (desired.id(), live.id());
+    desired.group_kind() == live.group_kind()
+        && desired.name == live.name
+        && (desired.namespace.is_none() || desired.namespace == live.namespace)
+}

@@ -1,0 +1,152 @@
+//! What the API server fills in, where the published schema doesn't say so.
+
+use serde_json::Value;
+
+use crate::equality::values_equal;
+use crate::schema::{FieldType, TypeRef};
+
+/// A value that a table can hold.
+enum Default {
+    Text(&'static str),
+    Number(i64),
+    /// Any value: the server computes it from other fields.
+    Any,
+}
+
+use Default::{Any, Number, Text};
+
+/// Type, field and default, from `pkg/apis/*/*/defaults.go` of Kubernetes 1.36. Sorted.
+///
+/// Fields that only the server fills in matter in two places: within lists that are
+/// compared as a whole, and where we give a field up that then gets its default.
+const TABLE: &[(&str, &str, Default)] = &[
+    ("ConfigMapVolumeSource", "defaultMode", Number(420)),
+    ("Container", "imagePullPolicy", Any),
+    (
+        "Container",
+        "terminationMessagePath",
+        Text("/dev/termination-log"),
+    ),
+    ("Container", "terminationMessagePolicy", Text("File")),
+    ("ContainerPort", "protocol", Text("TCP")),
+    ("CronJobSpec", "concurrencyPolicy", Text("Allow")),
+    ("CronJobSpec", "failedJobsHistoryLimit", Number(1)),
+    ("CronJobSpec", "successfulJobsHistoryLimit", Number(3)),
+    ("DaemonSetSpec", "revisionHistoryLimit", Number(10)),
+    ("DeploymentSpec", "progressDeadlineSeconds", Number(600)),
+    ("DeploymentSpec", "replicas", Number(1)),
+    ("DeploymentSpec", "revisionHistoryLimit", Number(10)),
+    ("DeviceSubRequest", "allocationMode", Text("ExactCount")),
+    ("DeviceSubRequest", "count", Number(1)),
+    ("DownwardAPIVolumeSource", "defaultMode", Number(420)),
+    ("EndpointPort", "protocol", Text("TCP")),
+    ("ExactDeviceRequest", "allocationMode", Text("ExactCount")),
+    ("ExactDeviceRequest", "count", Number(1)),
+    ("HTTPGetAction", "path", Text("/")),
+    ("HTTPGetAction", "scheme", Text("HTTP")),
+    ("JobSpec", "backoffLimit", Number(6)),
+    ("JobSpec", "completionMode", Text("NonIndexed")),
+    ("LimitRangeItem", "default", Any),
+    ("LimitRangeItem", "defaultRequest", Any),
+    ("NetworkPolicyPort", "protocol", Text("TCP")),
+    ("ObjectFieldSelector", "apiVersion", Text("v1")),
+    (
+        "PersistentVolumeClaimSpec",
+        "volumeMode",
+        Text("Filesystem"),
+    ),
+    (
+        "PersistentVolumeSpec",
+        "persistentVolumeReclaimPolicy",
+        Text("Retain"),
+    ),
+    ("PersistentVolumeSpec", "volumeMode", Text("Filesystem")),
+    (
+        "PodFailurePolicyOnPodConditionsPattern",
+        "status",
+        Text("True"),
+    ),
+    ("PodSpec", "dnsPolicy", Text("ClusterFirst")),
+    ("PodSpec", "restartPolicy", Text("Always")),
+    ("PodSpec", "schedulerName", Text("default-scheduler")),
+    ("PodSpec", "terminationGracePeriodSeconds", Number(30)),
+    ("Probe", "failureThreshold", Number(3)),
+    ("Probe", "periodSeconds", Number(10)),
+    ("Probe", "successThreshold", Number(1)),
+    ("Probe", "timeoutSeconds", Number(1)),
+    ("ProjectedVolumeSource", "defaultMode", Number(420)),
+    ("ReplicaSetSpec", "replicas", Number(1)),
+    ("ReplicationControllerSpec", "replicas", Number(1)),
+    ("ResourceFieldSelector", "divisor", Text("0")),
+    ("RuleWithOperations", "scope", Text("*")),
+    ("Secret", "type", Text("Opaque")),
+    ("SecretVolumeSource", "defaultMode", Number(420)),
+    (
+        "ServiceAccountTokenProjection",
+        "expirationSeconds",
+        Number(3600),
+    ),
+    ("ServicePort", "protocol", Text("TCP")),
+    ("ServiceReference", "port", Number(443)),
+    ("ServiceSpec", "internalTrafficPolicy", Text("Cluster")),
+    ("ServiceSpec", "sessionAffinity", Text("None")),
+    ("ServiceSpec", "type", Text("ClusterIP")),
+    (
+        "StatefulSetSpec",
+        "podManagementPolicy",
+        Text("OrderedReady"),
+    ),
+    ("StatefulSetSpec", "replicas", Number(1)),
+    ("StatefulSetSpec", "revisionHistoryLimit", Number(10)),
+];
+
+/// Whether `value` is what the server fills in for the member `name` of an object of type
+/// `ty` that doesn't state it.
+pub(super) fn is_default(ty: Option<TypeRef<'_>>, name: &str, value: &Value) -> bool {
+    let Some(ty) = ty else { return false };
+    let stated = ty.field(name).and_then(FieldType::default);
+    if stated.is_some_and(|default| values_equal(default, value)) {
+        return true;
+    }
+    let Some(short) = ty.name().and_then(|name| name.rsplit('.').next()) else {
+        return false;
+    };
+    let found = TABLE.binary_search_by(|(ty, field, _)| (*ty, *field).cmp(&(short, name)));
+    match found.ok().and_then(|at| TABLE.get(at)) {
+        Some((_, _, Text(text))) => value == text,
+        Some((_, _, Number(number))) => value == number,
+        Some((_, _, Any)) => true,
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::Schema;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_table_is_sorted_and_every_field_in_it_is_there() {
+        assert!(TABLE.is_sorted_by_key(|(ty, field, _)| (*ty, *field)));
+        let mut wanted: BTreeSet<_> = TABLE.iter().map(|(ty, field, _)| (*ty, *field)).collect();
+        // Walk all types that a kind reaches.
+        let mut seen = BTreeSet::new();
+        let mut open: Vec<_> = Schema::builtin().kinds().map(|(_, _, ty)| ty).collect();
+        while let Some(ty) = open.pop() {
+            if let Some(name) = ty.name() {
+                if !seen.insert(name) {
+                    continue;
+                }
+                let short = name.rsplit('.').next().unwrap_or_default();
+                for field in ty.fields() {
+                    wanted.remove(&(short, field.name()));
+                }
+            }
+            open.extend(ty.fields().map(FieldType::ty));
+            open.extend(ty.items());
+            open.extend(ty.values());
+        }
+        assert_eq!(wanted, BTreeSet::new());
+    }
+}
