@@ -272,7 +272,11 @@ impl Edit {
                         .name()
                         .is_some_and(|ty| ty.ends_with("meta.v1.ObjectMeta"))
                         && !matches!(name, "labels" | "annotations");
-                if !server && !members.contains_key(name) {
+                // With another key it would be another element.
+                let key = place
+                    .parent
+                    .is_some_and(|list| list.list_keys().any(|key| key == name));
+                if !server && !key && !members.contains_key(name) {
                     room.push((place, name.to_owned(), Some(field.ty())));
                 }
             }

@@ -52,7 +52,11 @@ impl Allocator {
 impl ServiceAllocator for Allocator {
     fn take_ip(&mut self, wanted: Option<&str>) -> Result<String, String> {
         if let Some(wanted) = wanted {
-            let not_valid = || format!("the provided IP ({wanted}) is not in the valid range. The range of valid IPs is 10.0.0.0/24");
+            let not_valid = || {
+                format!(
+                    "the provided IP ({wanted}) is not in the valid range. The range of valid IPs is 10.0.0.0/24"
+                )
+            };
             let ip: Ipv4Addr = wanted.parse().map_err(|_| not_valid())?;
             if !Self::in_range(ip) {
                 return Err(not_valid());
@@ -122,7 +126,10 @@ mod tests {
         }
         assert_eq!(allocator.take_ip(None), Err("range is full".to_owned()));
         allocator.release_ip("10.0.0.9");
-        assert_eq!(allocator.take_ip(Some("10.0.0.9")), Ok("10.0.0.9".to_owned()));
+        assert_eq!(
+            allocator.take_ip(Some("10.0.0.9")),
+            Ok("10.0.0.9".to_owned())
+        );
         assert!(allocator.take_ip(Some("10.0.0.9")).is_err());
         assert!(allocator.take_ip(Some("192.168.0.1")).is_err());
     }

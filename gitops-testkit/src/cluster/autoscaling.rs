@@ -22,16 +22,25 @@ pub(crate) fn to_v1(object: &mut Map<String, Value>) {
             }
         }
         if !others.is_empty() {
-            annotations.insert("autoscaling.alpha.kubernetes.io/metrics".to_owned(), json!(Value::Array(others).to_string()));
+            annotations.insert(
+                "autoscaling.alpha.kubernetes.io/metrics".to_owned(),
+                json!(Value::Array(others).to_string()),
+            );
         }
         if let Some(behavior) = spec.remove("behavior") {
-            annotations.insert("autoscaling.alpha.kubernetes.io/behavior".to_owned(), json!(behavior.to_string()));
+            annotations.insert(
+                "autoscaling.alpha.kubernetes.io/behavior".to_owned(),
+                json!(behavior.to_string()),
+            );
         }
     }
     if let Some(status) = object.get_mut("status").and_then(Value::as_object_mut) {
         let mut others = Vec::new();
         for metric in list(status.remove("currentMetrics")) {
-            if metric["type"] == "Resource" && metric["resource"]["name"] == "cpu" && !metric["resource"]["current"]["averageUtilization"].is_null() {
+            if metric["type"] == "Resource"
+                && metric["resource"]["name"] == "cpu"
+                && !metric["resource"]["current"]["averageUtilization"].is_null()
+            {
                 status.insert(
                     "currentCPUUtilizationPercentage".to_owned(),
                     metric["resource"]["current"]["averageUtilization"].clone(),
@@ -40,10 +49,16 @@ pub(crate) fn to_v1(object: &mut Map<String, Value>) {
             others.push(metric);
         }
         if !others.is_empty() {
-            annotations.insert("autoscaling.alpha.kubernetes.io/current-metrics".to_owned(), json!(Value::Array(others).to_string()));
+            annotations.insert(
+                "autoscaling.alpha.kubernetes.io/current-metrics".to_owned(),
+                json!(Value::Array(others).to_string()),
+            );
         }
         if let Some(conditions) = status.remove("conditions") {
-            annotations.insert("autoscaling.alpha.kubernetes.io/conditions".to_owned(), json!(conditions.to_string()));
+            annotations.insert(
+                "autoscaling.alpha.kubernetes.io/conditions".to_owned(),
+                json!(conditions.to_string()),
+            );
         }
         status.entry("currentReplicas").or_insert_with(|| json!(0));
     }
@@ -63,7 +78,9 @@ pub(crate) fn from_v1(object: &mut Map<String, Value>) {
     if let Some(meta) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         if let Some(annotations) = meta.get_mut("annotations").and_then(Value::as_object_mut) {
             for name in ["metrics", "behavior", "current-metrics", "conditions"] {
-                if let Some(Value::String(text)) = annotations.remove(&format!("autoscaling.alpha.kubernetes.io/{name}")) {
+                if let Some(Value::String(text)) =
+                    annotations.remove(&format!("autoscaling.alpha.kubernetes.io/{name}"))
+                {
                     if let Ok(value) = serde_json::from_str(&text) {
                         taken.insert(name.to_owned(), value);
                     }
@@ -75,7 +92,10 @@ pub(crate) fn from_v1(object: &mut Map<String, Value>) {
         }
     }
     if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) {
-        let mut metrics: Vec<Value> = list(taken.remove("metrics")).into_iter().map(metric_to_v2).collect();
+        let mut metrics: Vec<Value> = list(taken.remove("metrics"))
+            .into_iter()
+            .map(metric_to_v2)
+            .collect();
         if let Some(target) = spec.remove("targetCPUUtilizationPercentage") {
             metrics.push(json!({"type": "Resource", "resource": {
                 "name": "cpu", "target": {"type": "Utilization", "averageUtilization": target}}}));
@@ -114,7 +134,10 @@ fn list(value: Option<Value>) -> Vec<Value> {
 fn metric_to_v1(mut metric: Value) -> Value {
     if let Some(resource) = metric.get_mut("resource").and_then(Value::as_object_mut) {
         if let Some(target) = resource.remove("target") {
-            for (new, old) in [("averageUtilization", "targetAverageUtilization"), ("averageValue", "targetAverageValue")] {
+            for (new, old) in [
+                ("averageUtilization", "targetAverageUtilization"),
+                ("averageValue", "targetAverageValue"),
+            ] {
                 if let Some(value) = target.get(new) {
                     resource.insert(old.to_owned(), value.clone());
                 }
@@ -127,9 +150,15 @@ fn metric_to_v1(mut metric: Value) -> Value {
 fn metric_to_v2(mut metric: Value) -> Value {
     if let Some(resource) = metric.get_mut("resource").and_then(Value::as_object_mut) {
         if let Some(value) = resource.remove("targetAverageUtilization") {
-            resource.insert("target".to_owned(), json!({"type": "Utilization", "averageUtilization": value}));
+            resource.insert(
+                "target".to_owned(),
+                json!({"type": "Utilization", "averageUtilization": value}),
+            );
         } else if let Some(value) = resource.remove("targetAverageValue") {
-            resource.insert("target".to_owned(), json!({"type": "AverageValue", "averageValue": value}));
+            resource.insert(
+                "target".to_owned(),
+                json!({"type": "AverageValue", "averageValue": value}),
+            );
         }
     }
     metric

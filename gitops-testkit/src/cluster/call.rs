@@ -64,7 +64,13 @@ impl Call<'_> {
     /// The media type of the body, without parameters; `None` without a header.
     pub(crate) fn content_type(&self) -> Option<String> {
         self.header("content-type")
-            .map(|text| text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+            .map(|text| {
+                text.split(';')
+                    .next()
+                    .unwrap_or_default()
+                    .trim()
+                    .to_ascii_lowercase()
+            })
             .filter(|text| !text.is_empty())
     }
 

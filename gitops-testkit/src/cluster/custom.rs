@@ -53,7 +53,10 @@ fn texts(value: &Value, key: &str) -> Vec<String> {
 }
 
 fn path(text: &str) -> Vec<String> {
-    text.trim_start_matches('.').split('.').map(str::to_owned).collect()
+    text.trim_start_matches('.')
+        .split('.')
+        .map(str::to_owned)
+        .collect()
 }
 
 impl CustomVersion {
@@ -69,7 +72,11 @@ impl CustomVersion {
     }
 
     fn versions(&self) -> impl Iterator<Item = &Value> {
-        self.crd.pointer("/spec/versions").and_then(Value::as_array).into_iter().flatten()
+        self.crd
+            .pointer("/spec/versions")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
     }
 
     fn group(&self) -> &str {
@@ -89,7 +96,10 @@ impl CustomVersion {
         self.versions()
             .map(|version| {
                 let name = format!("{}/{}", self.group(), text(version, "name"));
-                (name, version.pointer("/subresources/scale").map(scale_paths))
+                (
+                    name,
+                    version.pointer("/subresources/scale").map(scale_paths),
+                )
             })
             .collect()
     }
@@ -109,7 +119,9 @@ impl CustomVersion {
 
     /// The structural schema.
     pub(crate) fn schema(&self) -> &Value {
-        self.version.pointer("/schema/openAPIV3Schema").unwrap_or(&Value::Null)
+        self.version
+            .pointer("/schema/openAPIV3Schema")
+            .unwrap_or(&Value::Null)
     }
 }
 
@@ -117,7 +129,10 @@ fn scale_paths(scale: &Value) -> ScalePaths {
     ScalePaths {
         spec_replicas: path(text(scale, "specReplicasPath")),
         status_replicas: path(text(scale, "statusReplicasPath")),
-        selector: scale.get("labelSelectorPath").and_then(Value::as_str).map(path),
+        selector: scale
+            .get("labelSelectorPath")
+            .and_then(Value::as_str)
+            .map(path),
     }
 }
 
@@ -129,7 +144,11 @@ pub(crate) fn resources(crd: &Value) -> Vec<Resource> {
     let plural = text(names, "plural");
     let terminating = crd.pointer("/metadata/deletionTimestamp").is_some();
     let shared = Arc::new(crd.clone());
-    let versions = spec.get("versions").and_then(Value::as_array).cloned().unwrap_or_default();
+    let versions = spec
+        .get("versions")
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
     let storage_version = versions
         .iter()
         .find(|v| v.get("storage") == Some(&Value::Bool(true)))
@@ -173,9 +192,18 @@ pub(crate) fn resources(crd: &Value) -> Vec<Resource> {
                 singular: text(names, "singular").to_owned(),
                 list_kind: text(names, "listKind").to_owned(),
                 namespaced: text(spec, "scope") == "Namespaced",
-                verbs: ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"]
-                    .map(str::to_owned)
-                    .to_vec(),
+                verbs: [
+                    "delete",
+                    "deletecollection",
+                    "get",
+                    "list",
+                    "patch",
+                    "create",
+                    "update",
+                    "watch",
+                ]
+                .map(str::to_owned)
+                .to_vec(),
                 short_names: texts(names, "shortNames"),
                 categories: texts(names, "categories"),
                 subresources,
@@ -211,7 +239,8 @@ fn deprecation_warning(group: &str, kind: &str, version: &Value, spec: &Value) -
         .into_iter()
         .flatten()
         .filter(|v| {
-            v.get("served") == Some(&Value::Bool(true)) && v.get("deprecated") != Some(&Value::Bool(true))
+            v.get("served") == Some(&Value::Bool(true))
+                && v.get("deprecated") != Some(&Value::Bool(true))
         })
         .map(|v| text(v, "name"))
         .filter(|other| compare_versions(other, name).is_lt())
@@ -226,7 +255,9 @@ fn deprecation_warning(group: &str, kind: &str, version: &Value, spec: &Value) -
 pub(crate) fn compare_versions(a: &str, b: &str) -> std::cmp::Ordering {
     fn rank(version: &str) -> Option<(u8, u64, u64)> {
         let rest = version.strip_prefix('v')?;
-        let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(rest.len());
         let major = rest.get(..end)?.parse().ok()?;
         let tail = rest.get(end..)?;
         if tail.is_empty() {
@@ -258,7 +289,10 @@ pub(crate) struct NameCheck {
 /// Compares the names of `crd` with those that `others` of the same group hold.
 pub(crate) fn check_names(crd: &Value, others: &[&Value]) -> NameCheck {
     let wanted = &crd["spec"]["names"];
-    let held: Vec<&Value> = others.iter().map(|o| &o["status"]["acceptedNames"]).collect();
+    let held: Vec<&Value> = others
+        .iter()
+        .map(|o| &o["status"]["acceptedNames"])
+        .collect();
     let mut resource_names: Vec<String> = Vec::new();
     let mut kinds: Vec<String> = Vec::new();
     for names in &held {
@@ -270,12 +304,19 @@ pub(crate) fn check_names(crd: &Value, others: &[&Value]) -> NameCheck {
             kinds.push(text(names, key).to_owned());
         }
     }
-    let previous = crd.pointer("/status/acceptedNames").cloned().unwrap_or_else(|| json!({}));
+    let previous = crd
+        .pointer("/status/acceptedNames")
+        .cloned()
+        .unwrap_or_else(|| json!({}));
     let mut accepted = previous.as_object().cloned().unwrap_or_default();
     let mut problem: Option<(&'static str, String)> = None;
     let taken = |list: &[String], name: &str| list.iter().any(|n| n == name);
     // The last conflict is the one that is told.
-    let settle = |key: &'static str, reason: &'static str, list: &[String], accepted: &mut Map<String, Value>, problem: &mut Option<(&'static str, String)>| {
+    let settle = |key: &'static str,
+                  reason: &'static str,
+                  list: &[String],
+                  accepted: &mut Map<String, Value>,
+                  problem: &mut Option<(&'static str, String)>| {
         let name = text(wanted, key);
         if taken(list, name) {
             *problem = Some((reason, format!("{name:?} is already in use")));
@@ -283,8 +324,20 @@ pub(crate) fn check_names(crd: &Value, others: &[&Value]) -> NameCheck {
             accepted.insert(key.to_owned(), json!(name));
         }
     };
-    settle("plural", "PluralConflict", &resource_names, &mut accepted, &mut problem);
-    settle("singular", "SingularConflict", &resource_names, &mut accepted, &mut problem);
+    settle(
+        "plural",
+        "PluralConflict",
+        &resource_names,
+        &mut accepted,
+        &mut problem,
+    );
+    settle(
+        "singular",
+        "SingularConflict",
+        &resource_names,
+        &mut accepted,
+        &mut problem,
+    );
     let short = texts(wanted, "shortNames");
     match short.iter().find(|name| taken(&resource_names, name)) {
         Some(name) => {
@@ -298,7 +351,13 @@ pub(crate) fn check_names(crd: &Value, others: &[&Value]) -> NameCheck {
         }
     }
     settle("kind", "KindConflict", &kinds, &mut accepted, &mut problem);
-    settle("listKind", "ListKindConflict", &kinds, &mut accepted, &mut problem);
+    settle(
+        "listKind",
+        "ListKindConflict",
+        &kinds,
+        &mut accepted,
+        &mut problem,
+    );
     match texts(wanted, "categories") {
         categories if categories.is_empty() => accepted.remove("categories"),
         categories => accepted.insert("categories".to_owned(), json!(categories)),
@@ -323,7 +382,10 @@ mod tests {
     fn versions_sort_as_kubernetes_prefers_them() {
         let mut versions = ["foo1", "v1alpha1", "v10", "v2beta1", "v2", "v1beta2", "v1"];
         versions.sort_by(|a, b| compare_versions(a, b));
-        assert_eq!(versions, ["v10", "v2", "v1", "v2beta1", "v1beta2", "v1alpha1", "foo1"]);
+        assert_eq!(
+            versions,
+            ["v10", "v2", "v1", "v2beta1", "v1beta2", "v1alpha1", "foo1"]
+        );
     }
 
     #[test]
@@ -334,6 +396,9 @@ mod tests {
         let holder = json!({"status": {"acceptedNames": free.accepted}});
         let two = json!({"spec": {"names": {"plural": "others", "singular": "other", "kind": "Fern", "listKind": "OtherList"}}});
         let taken = check_names(&two, &[&holder]);
-        assert_eq!((taken.condition.0, taken.condition.1), ("False", "KindConflict"));
+        assert_eq!(
+            (taken.condition.0, taken.condition.1),
+            ("False", "KindConflict")
+        );
     }
 }

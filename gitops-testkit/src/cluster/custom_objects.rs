@@ -30,13 +30,18 @@ pub(crate) fn read_body(
 ) -> ApiResult<Read> {
     let text = String::from_utf8_lossy(body);
     if kind.is_empty() || api_version.is_empty() {
-        let missing = if kind.is_empty() { "Kind" } else { "apiVersion" };
+        let missing = if kind.is_empty() {
+            "Kind"
+        } else {
+            "apiVersion"
+        };
         return Err(ApiError::bad_request(format!(
             "the object provided is unrecognized (must be of type {}): Object '{missing}' is missing in '{text}'",
             resource.kind
         )));
     }
-    let read = kinds::decode_untyped(body).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    let read =
+        kinds::decode_untyped(body).map_err(|error| ApiError::bad_request(error.to_string()))?;
     clean(resource, read.object, read.strict, kind)
 }
 
@@ -47,11 +52,21 @@ pub(crate) fn read_patched(resource: &Resource, value: Value) -> ApiResult<Read>
 }
 
 /// Brings metadata into its form and drops what the schema doesn't know.
-fn clean(resource: &Resource, mut object: Value, mut strict: Vec<String>, kind: &str) -> ApiResult<Read> {
+fn clean(
+    resource: &Resource,
+    mut object: Value,
+    mut strict: Vec<String>,
+    kind: &str,
+) -> ApiResult<Read> {
     if let Some(meta) = object.get("metadata") {
-        let read = kinds::decode_metadata(meta)
-            .map_err(|error| cannot_be_handled(kind, &resource.version, &resource.kind, &error.to_string()))?;
-        strict.extend(read.strict.iter().map(|note| note.replacen("field \"", "field \"metadata.", 1)));
+        let read = kinds::decode_metadata(meta).map_err(|error| {
+            cannot_be_handled(kind, &resource.version, &resource.kind, &error.to_string())
+        })?;
+        strict.extend(
+            read.strict
+                .iter()
+                .map(|note| note.replacen("field \"", "field \"metadata.", 1)),
+        );
         object["metadata"] = read.object;
     }
     Ok(Read { object, strict })
@@ -72,7 +87,12 @@ pub(crate) fn wrong_version(resource: &Resource, object: &Value) -> Option<ApiEr
     }
     if kind != resource.kind {
         let cause = Cause::invalid("kind", &json!(kind), &format!("must be {}", resource.kind));
-        return Some(ApiError::invalid(&resource.group, kind, meta_text(object, "name"), &[cause]));
+        return Some(ApiError::invalid(
+            &resource.group,
+            kind,
+            meta_text(object, "name"),
+            &[cause],
+        ));
     }
     None
 }
@@ -92,7 +112,12 @@ pub(crate) fn prepare_create(custom: &CustomVersion, object: &mut Value) {
 }
 
 /// Takes what `target` may not touch from the live object, and counts the generation.
-pub(crate) fn prepare_update(custom: &CustomVersion, object: &mut Value, live: &Value, target: kinds::Target) {
+pub(crate) fn prepare_update(
+    custom: &CustomVersion,
+    object: &mut Value,
+    live: &Value,
+    target: kinds::Target,
+) {
     if target == kinds::Target::Status {
         let mut next = live.clone();
         copy_member(&mut next, object, "status");
@@ -107,14 +132,26 @@ pub(crate) fn prepare_update(custom: &CustomVersion, object: &mut Value, live: &
         copy_member(object, live, "status");
     }
     let members = object.as_object().into_iter().chain(live.as_object());
-    let changed = members
-        .flat_map(|map| map.keys())
-        .any(|key| key != "metadata" && !(key == "status" && custom.has_status) && object.get(key) != live.get(key));
-    let generation = live.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or(0);
-    metadata_mut(object).insert("generation".to_owned(), json!(generation + i64::from(changed)));
+    let changed = members.flat_map(|map| map.keys()).any(|key| {
+        key != "metadata"
+            && !(key == "status" && custom.has_status)
+            && object.get(key) != live.get(key)
+    });
+    let generation = live
+        .pointer("/metadata/generation")
+        .and_then(Value::as_i64)
+        .unwrap_or(0);
+    metadata_mut(object).insert(
+        "generation".to_owned(),
+        json!(generation + i64::from(changed)),
+    );
 }
 
-pub(crate) fn validate_create(_resource: &Resource, _custom: &CustomVersion, _object: &Value) -> Vec<FieldError> {
+pub(crate) fn validate_create(
+    _resource: &Resource,
+    _custom: &CustomVersion,
+    _object: &Value,
+) -> Vec<FieldError> {
     Vec::new()
 }
 
@@ -138,7 +175,14 @@ pub(crate) fn terminating(_resource: &Resource) -> ApiError {
 }
 
 /// Sets a condition of `object`, and its time if the status changes.
-pub(crate) fn set_condition(object: &mut Value, kind: &str, status: &str, reason: &str, message: &str, now: Timestamp) {
+pub(crate) fn set_condition(
+    object: &mut Value,
+    kind: &str,
+    status: &str,
+    reason: &str,
+    message: &str,
+    now: Timestamp,
+) {
     let conditions = &mut object["status"]["conditions"];
     if !conditions.is_array() {
         *conditions = json!([]);
@@ -167,7 +211,10 @@ pub(crate) fn set_condition(object: &mut Value, kind: &str, status: &str, reason
 /// that are being deleted and have no objects any more.
 pub(crate) fn settle_definitions(state: &mut State) {
     let now = state.now();
-    let Some(resource) = Builtins::get().find("apiextensions.k8s.io", "v1", "customresourcedefinitions").cloned() else {
+    let Some(resource) = Builtins::get()
+        .find("apiextensions.k8s.io", "v1", "customresourcedefinitions")
+        .cloned()
+    else {
         return;
     };
     let all: Vec<(String, Value)> = state
@@ -193,10 +240,24 @@ pub(crate) fn settle_definitions(state: &mut State) {
         set_condition(&mut next, "NamesAccepted", status, reason, &message, now);
         if status == "True" {
             if !condition(crd, "Established") {
-                set_condition(&mut next, "Established", "True", "InitialNamesAccepted", "the initial names have been accepted", now);
+                set_condition(
+                    &mut next,
+                    "Established",
+                    "True",
+                    "InitialNamesAccepted",
+                    "the initial names have been accepted",
+                    now,
+                );
             }
         } else if !condition(crd, "Established") {
-            set_condition(&mut next, "Established", "False", "NotAccepted", "not all names are accepted", now);
+            set_condition(
+                &mut next,
+                "Established",
+                "False",
+                "NotAccepted",
+                "not all names are accepted",
+                now,
+            );
         }
         if next != *crd {
             let mut stored = convert::to_storage(&resource, next);
@@ -232,7 +293,11 @@ pub(crate) fn delete_instances(state: &mut State, definition: &str, now: Timesta
         .customs()
         .values()
         .flatten()
-        .find(|r| r.custom.as_ref().is_some_and(|c| c.definition == definition))
+        .find(|r| {
+            r.custom
+                .as_ref()
+                .is_some_and(|c| c.definition == definition)
+        })
         .cloned()
     else {
         return;
@@ -243,11 +308,21 @@ pub(crate) fn delete_instances(state: &mut State, definition: &str, now: Timesta
         .into_iter()
         .map(|(_, stored)| {
             let object = stored.value();
-            (meta_text(&object, "namespace").to_owned(), meta_text(&object, "name").to_owned())
+            (
+                meta_text(&object, "namespace").to_owned(),
+                meta_text(&object, "name").to_owned(),
+            )
         })
         .collect();
     for (namespace, name) in keys {
         let namespace = (!namespace.is_empty()).then_some(namespace.as_str());
-        delete::delete_quietly(state, &resource, namespace, &name, &DeleteOptions::default(), now);
+        delete::delete_quietly(
+            state,
+            &resource,
+            namespace,
+            &name,
+            &DeleteOptions::default(),
+            now,
+        );
     }
 }

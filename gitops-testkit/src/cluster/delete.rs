@@ -27,7 +27,14 @@ enum Outcome {
 pub(crate) fn delete(state: &mut State, call: &mut Call<'_>) -> ApiResult<Answer> {
     let options = read_options(call)?;
     let resource = call.resource.clone();
-    let outcome = delete_one(state, &resource, call.namespace(), call.name(), &options, call.now)?;
+    let outcome = delete_one(
+        state,
+        &resource,
+        call.namespace(),
+        call.name(),
+        &options,
+        call.now,
+    )?;
     let code = match &outcome {
         Outcome::Kept(_) if options.orphan_dependents == Some(false) => 202,
         _ => 200,
@@ -56,11 +63,22 @@ fn read_options(call: &Call<'_>) -> ApiResult<DeleteOptions> {
         return DeleteOptions::read(call.query, None);
     }
     let body = super::write::json_body(call)?;
-    let read = crate::kinds::decode_untyped(&body.bytes)
-        .map_err(|error| ApiError::bad_request(format!("couldn't get version/kind; json parse error: {error}")))?;
-    let kind = read.object.get("kind").and_then(Value::as_str).unwrap_or_default();
+    let read = crate::kinds::decode_untyped(&body.bytes).map_err(|error| {
+        ApiError::bad_request(format!(
+            "couldn't get version/kind; json parse error: {error}"
+        ))
+    })?;
+    let kind = read
+        .object
+        .get("kind")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     if !kind.is_empty() && kind != "DeleteOptions" {
-        let version = read.object.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
+        let version = read
+            .object
+            .get("apiVersion")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         return Err(ApiError::bad_request(format!(
             "no kind {kind:?} is registered for version {version:?} in scheme \"k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:27\""
         )));
@@ -68,8 +86,20 @@ fn read_options(call: &Call<'_>) -> ApiResult<DeleteOptions> {
     DeleteOptions::read(call.query, Some(&read.object))
 }
 
-fn check_preconditions(resource: &Resource, name: &str, object: &Value, options: &DeleteOptions) -> ApiResult<()> {
-    let conflict = |why: String| Err(ApiError::conflict(&resource.group, &resource.kind, name, &why));
+fn check_preconditions(
+    resource: &Resource,
+    name: &str,
+    object: &Value,
+    options: &DeleteOptions,
+) -> ApiResult<()> {
+    let conflict = |why: String| {
+        Err(ApiError::conflict(
+            &resource.group,
+            &resource.kind,
+            name,
+            &why,
+        ))
+    };
     let uid = meta_text(object, "uid");
     if let Some(wanted) = options.uid.as_deref().filter(|wanted| *wanted != uid) {
         return conflict(format!(
@@ -77,7 +107,11 @@ fn check_preconditions(resource: &Resource, name: &str, object: &Value, options:
         ));
     }
     let version = meta_text(object, "resourceVersion");
-    if let Some(wanted) = options.resource_version.as_deref().filter(|wanted| *wanted != version) {
+    if let Some(wanted) = options
+        .resource_version
+        .as_deref()
+        .filter(|wanted| *wanted != version)
+    {
         return conflict(format!(
             "the ResourceVersion in the precondition ({wanted}) does not match the ResourceVersion in record ({version}). The object might have been modified"
         ));
@@ -107,11 +141,21 @@ fn mark(object: &mut Value, now: Timestamp) {
 fn pod_grace(pod: &Value, options: &DeleteOptions) -> i64 {
     let mut period = options
         .grace_period
-        .or_else(|| pod.pointer("/spec/terminationGracePeriodSeconds").and_then(Value::as_i64))
+        .or_else(|| {
+            pod.pointer("/spec/terminationGracePeriodSeconds")
+                .and_then(Value::as_i64)
+        })
         .unwrap_or(0);
     // A pod that no node runs, or that has ended, goes at once.
-    let assigned = !pod.pointer("/spec/nodeName").and_then(Value::as_str).unwrap_or_default().is_empty();
-    let phase = pod.pointer("/status/phase").and_then(Value::as_str).unwrap_or_default();
+    let assigned = !pod
+        .pointer("/spec/nodeName")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .is_empty();
+    let phase = pod
+        .pointer("/status/phase")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     if !assigned || matches!(phase, "Failed" | "Succeeded") {
         period = 0;
     }
@@ -144,12 +188,16 @@ fn delete_one(
     let mut graceful = false;
     let mut last_grace = 0;
     if resource.is("", "pods") {
-        let pending = live.pointer("/metadata/deletionGracePeriodSeconds").and_then(Value::as_i64);
+        let pending = live
+            .pointer("/metadata/deletionGracePeriodSeconds")
+            .and_then(Value::as_i64);
         if meta_text(&live, "deletionTimestamp").is_empty() {
             graceful = true;
             last_grace = pod_grace(&live, options);
             strategy::deletion_generation(&mut object);
-            let ends = now.checked_add(SignedDuration::from_secs(last_grace)).unwrap_or(now);
+            let ends = now
+                .checked_add(SignedDuration::from_secs(last_grace))
+                .unwrap_or(now);
             let meta = metadata_mut(&mut object);
             meta.insert("deletionTimestamp".to_owned(), json!(seconds(ends)));
             meta.insert("deletionGracePeriodSeconds".to_owned(), json!(last_grace));
@@ -160,8 +208,14 @@ fn delete_one(
                     graceful = true;
                     last_grace = period;
                     let meta = metadata_mut(&mut object);
-                    if let Some(ends) = meta.get("deletionTimestamp").and_then(Value::as_str).and_then(|t| t.parse::<Timestamp>().ok()) {
-                        let ends = ends.checked_sub(SignedDuration::from_secs(pending - period)).unwrap_or(ends);
+                    if let Some(ends) = meta
+                        .get("deletionTimestamp")
+                        .and_then(Value::as_str)
+                        .and_then(|t| t.parse::<Timestamp>().ok())
+                    {
+                        let ends = ends
+                            .checked_sub(SignedDuration::from_secs(pending - period))
+                            .unwrap_or(ends);
                         meta.insert("deletionTimestamp".to_owned(), json!(seconds(ends)));
                     }
                     meta.insert("deletionGracePeriodSeconds".to_owned(), json!(period));
@@ -208,7 +262,12 @@ fn delete_one(
 }
 
 /// Takes an object out of the store.
-pub(crate) fn remove(state: &mut State, resource: &Resource, _namespace: Option<&str>, key: &str) -> Option<Value> {
+pub(crate) fn remove(
+    state: &mut State,
+    resource: &Resource,
+    _namespace: Option<&str>,
+    key: &str,
+) -> Option<Value> {
     let last = state.store.delete(&resource.storage, key)?;
     if resource.is("", "services") {
         crate::kinds::release(&last, &mut state.allocator);
@@ -227,7 +286,9 @@ pub(crate) fn emptied(resource: &Resource, new: &Value, old: &Value) -> bool {
     if resource.is("", "namespaces") {
         return spec_finalizers(new).is_empty();
     }
-    old.pointer("/metadata/deletionGracePeriodSeconds").and_then(Value::as_i64) == Some(0)
+    old.pointer("/metadata/deletionGracePeriodSeconds")
+        .and_then(Value::as_i64)
+        == Some(0)
 }
 
 fn spec_finalizers(namespace: &Value) -> Vec<Value> {
@@ -247,11 +308,20 @@ fn delete_namespace(
     now: Timestamp,
 ) -> ApiResult<Outcome> {
     if matches!(name, "default" | "kube-system" | "kube-public") {
-        return Err(ApiError::forbidden("", "namespaces", name, "this namespace may not be deleted"));
+        return Err(ApiError::forbidden(
+            "",
+            "namespaces",
+            name,
+            "this namespace may not be deleted",
+        ));
     }
     for (what, key, wanted) in [
         ("UID", "uid", &options.uid),
-        ("ResourceVersion", "resourceVersion", &options.resource_version),
+        (
+            "ResourceVersion",
+            "resourceVersion",
+            &options.resource_version,
+        ),
     ] {
         let found = meta_text(&live, key);
         if let Some(wanted) = wanted.as_deref().filter(|wanted| *wanted != found) {
@@ -259,11 +329,16 @@ fn delete_namespace(
                 "",
                 "namespaces",
                 name,
-                &format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}"),
+                &format!(
+                    "Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}"
+                ),
             ));
         }
     }
-    if !meta_text(&live, "deletionTimestamp").is_empty() && spec_finalizers(&live).is_empty() && finalizers(&live).is_empty() {
+    if !meta_text(&live, "deletionTimestamp").is_empty()
+        && spec_finalizers(&live).is_empty()
+        && finalizers(&live).is_empty()
+    {
         if options.dry_run {
             return Ok(Outcome::Gone(live));
         }
@@ -342,7 +417,14 @@ pub(crate) fn delete_collection(state: &mut State, call: &mut Call<'_>) -> ApiRe
             "" => None,
             namespace => Some(namespace),
         };
-        let _ = delete_one(state, &resource, namespace, meta_text(item, "name"), &options, call.now)?;
+        let _ = delete_one(
+            state,
+            &resource,
+            namespace,
+            meta_text(item, "name"),
+            &options,
+            call.now,
+        )?;
     }
     read::list_answer(state, call, items, &read::Page::default())
 }
@@ -360,11 +442,23 @@ pub(crate) fn delete_with(
 }
 
 /// Deletes an object as the server itself does, without options.
-pub(crate) fn delete_quietly(state: &mut State, resource: &Resource, namespace: Option<&str>, name: &str, options: &DeleteOptions, now: Timestamp) -> bool {
+pub(crate) fn delete_quietly(
+    state: &mut State,
+    resource: &Resource,
+    namespace: Option<&str>,
+    name: &str,
+    options: &DeleteOptions,
+    now: Timestamp,
+) -> bool {
     match delete_one(state, resource, namespace, name, options, now) {
         Ok(_) => true,
         Err(error) => {
-            tracing::debug!(resource = qualified(&resource.group, &resource.plural), name, error = error.message, "not deleted");
+            tracing::debug!(
+                resource = qualified(&resource.group, &resource.plural),
+                name,
+                error = error.message,
+                "not deleted"
+            );
             false
         }
     }

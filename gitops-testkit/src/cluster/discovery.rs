@@ -13,15 +13,19 @@ use super::state::State;
 use super::status::{ApiError, ApiResult};
 
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
-const AGGREGATED_BETA: &str = "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList";
+const AGGREGATED_BETA: &str =
+    "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList";
 
 /// The answer to a path that is no resource.
 pub(crate) fn answer(state: &State, request: &Request<'_>, _query: &Query) -> ApiResult<Reply> {
     let path = request.path;
     let trimmed = path.trim_end_matches('/');
-    let known_health = ["/healthz", "/livez", "/readyz"]
-        .into_iter()
-        .any(|check| trimmed == check || trimmed.strip_prefix(check).is_some_and(|rest| matches!(rest, "/ping" | "/log" | "/etcd")));
+    let known_health = ["/healthz", "/livez", "/readyz"].into_iter().any(|check| {
+        trimmed == check
+            || trimmed
+                .strip_prefix(check)
+                .is_some_and(|rest| matches!(rest, "/ping" | "/log" | "/etcd"))
+    });
     if request.method != Method::GET && request.method != Method::HEAD {
         return if trimmed.starts_with("/api") {
             Err(ApiError::method_not_allowed())
@@ -64,14 +68,34 @@ fn version() -> Value {
 }
 
 fn root_paths(state: &State) -> Value {
-    let mut paths = vec!["/api".to_owned(), "/api/v1".to_owned(), "/apis".to_owned(), "/apis/".to_owned()];
+    let mut paths = vec![
+        "/api".to_owned(),
+        "/api/v1".to_owned(),
+        "/apis".to_owned(),
+        "/apis/".to_owned(),
+    ];
     for (group, versions) in groups(state) {
         if !group.is_empty() {
             paths.push(format!("/apis/{group}"));
-            paths.extend(versions.iter().map(|version| format!("/apis/{group}/{version}")));
+            paths.extend(
+                versions
+                    .iter()
+                    .map(|version| format!("/apis/{group}/{version}")),
+            );
         }
     }
-    paths.extend(["/healthz", "/livez", "/livez/ping", "/openapi/v3", "/openapi/v3/", "/readyz", "/version"].map(str::to_owned));
+    paths.extend(
+        [
+            "/healthz",
+            "/livez",
+            "/livez/ping",
+            "/openapi/v3",
+            "/openapi/v3/",
+            "/readyz",
+            "/version",
+        ]
+        .map(str::to_owned),
+    );
     json!({"paths": paths})
 }
 
@@ -92,14 +116,21 @@ pub(crate) fn groups(state: &State) -> Vec<(String, Vec<String>)> {
 }
 
 fn group_object(state: &State, name: &str) -> Option<Value> {
-    let (_, versions) = groups(state).into_iter().find(|(group, _)| group == name && !group.is_empty())?;
-    let version = |version: &str| json!({"groupVersion": format!("{name}/{version}"), "version": version});
+    let (_, versions) = groups(state)
+        .into_iter()
+        .find(|(group, _)| group == name && !group.is_empty())?;
+    let version =
+        |version: &str| json!({"groupVersion": format!("{name}/{version}"), "version": version});
     let all: Vec<Value> = versions.iter().map(|v| version(v)).collect();
     Some(json!({"name": name, "preferredVersion": all.first(), "versions": all}))
 }
 
 fn discovery_root(state: &State, request: &Request<'_>, root: &str) -> Reply {
-    let header = request.headers.get("accept").and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let header = request
+        .headers
+        .get("accept")
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default();
     for clause in negotiate::clauses(header) {
         let is = |key: &str, value: &str| clause.parameter(key) == Some(value);
         if is("g", "apidiscovery.k8s.io") && is("as", "APIGroupDiscoveryList") {
@@ -129,7 +160,10 @@ fn discovery_root(state: &State, request: &Request<'_>, root: &str) -> Reply {
 }
 
 fn aggregated(state: &State, root: &str, version: &str) -> Value {
-    let mut items = discovery_document()[root]["items"].as_array().cloned().unwrap_or_default();
+    let mut items = discovery_document()[root]["items"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
     if root == "apis" {
         for (group, resources) in state.customs() {
             let (_, versions) = match groups(state).into_iter().find(|(g, _)| g == group) {
@@ -164,7 +198,10 @@ fn aggregated_resource(resource: &Resource) -> Value {
         "singularResource": resource.singular,
         "verbs": resource.verbs,
     });
-    for (key, list) in [("shortNames", &resource.short_names), ("categories", &resource.categories)] {
+    for (key, list) in [
+        ("shortNames", &resource.short_names),
+        ("categories", &resource.categories),
+    ] {
         if !list.is_empty() {
             value[key] = json!(list);
         }
@@ -189,12 +226,20 @@ fn aggregated_resource(resource: &Resource) -> Value {
 fn resource_list(state: &State, group: &str, version: &str) -> ApiResult<Reply> {
     let builtins = Builtins::get();
     let mut entries = Vec::new();
-    let mut resources: Vec<&Resource> = builtins.of_version(group, version).map(AsRef::as_ref).collect();
+    let mut resources: Vec<&Resource> = builtins
+        .of_version(group, version)
+        .map(AsRef::as_ref)
+        .collect();
     if resources.is_empty() && builtins.has_group(group) {
         return Err(ApiError::no_such_path());
     }
     if let Some(customs) = state.customs().get(group) {
-        resources.extend(customs.iter().map(AsRef::as_ref).filter(|r| r.version == version));
+        resources.extend(
+            customs
+                .iter()
+                .map(AsRef::as_ref)
+                .filter(|r| r.version == version),
+        );
     }
     if resources.is_empty() {
         return Err(ApiError::page_not_found());
@@ -217,7 +262,11 @@ fn resource_list(state: &State, group: &str, version: &str) -> ApiResult<Reply> 
             entries.push(entry);
         }
     }
-    let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+    let group_version = if group.is_empty() {
+        version.to_owned()
+    } else {
+        format!("{group}/{version}")
+    };
     Ok(json_reply(
         "application/json",
         &json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": entries}),
@@ -232,7 +281,10 @@ fn resource_entry(resource: &Resource) -> Value {
         "kind": resource.kind,
         "verbs": resource.verbs,
     });
-    for (key, list) in [("shortNames", &resource.short_names), ("categories", &resource.categories)] {
+    for (key, list) in [
+        ("shortNames", &resource.short_names),
+        ("categories", &resource.categories),
+    ] {
         if !list.is_empty() {
             entry[key] = json!(list);
         }

@@ -243,10 +243,19 @@ pub(crate) fn status_error(code: u16, request: &RequestInfo) -> ApiError {
             "Conflict",
             "the object has been modified; please apply your changes to the latest version and try again",
         ),
-        410 => ("Expired", "injected fault: the provided resource version is too old"),
+        410 => (
+            "Expired",
+            "injected fault: the provided resource version is too old",
+        ),
         422 => ("Invalid", "injected fault: invalid"),
-        429 => ("TooManyRequests", "the server has received too many requests and has asked us to try again later"),
-        503 => ("ServiceUnavailable", "the server is currently unable to handle the request"),
+        429 => (
+            "TooManyRequests",
+            "the server has received too many requests and has asked us to try again later",
+        ),
+        503 => (
+            "ServiceUnavailable",
+            "the server is currently unable to handle the request",
+        ),
         504 => ("Timeout", "the request timed out"),
         _ => ("InternalError", "injected fault: internal error"),
     };

@@ -34,7 +34,12 @@ pub(crate) fn prepare_create(resource: &Resource, object: &mut Value) {
 }
 
 /// Takes what `target` may not touch from the live object, and counts the generation.
-pub(crate) fn prepare_update(resource: &Resource, object: &mut Value, live: &Value, target: Target) {
+pub(crate) fn prepare_update(
+    resource: &Resource,
+    object: &mut Value,
+    live: &Value,
+    target: Target,
+) {
     let target = kinds_target(target);
     match (&resource.custom, resource.builtin) {
         (Some(custom), _) => custom_objects::prepare_update(custom, object, live, target),
@@ -56,16 +61,23 @@ pub(crate) fn copy_member(object: &mut Value, from: &Value, member: &str) {
 pub(crate) fn validate_create(resource: &Resource, object: &Value) -> Vec<FieldError> {
     match &resource.custom {
         Some(custom) => custom_objects::validate_create(resource, custom, object),
-        None => resource.builtin.map_or_else(Vec::new, |kind| kinds::validate_create(kind, object)),
+        None => resource
+            .builtin
+            .map_or_else(Vec::new, |kind| kinds::validate_create(kind, object)),
     }
 }
 
-pub(crate) fn validate_update(resource: &Resource, object: &Value, live: &Value, target: Target) -> Vec<FieldError> {
+pub(crate) fn validate_update(
+    resource: &Resource,
+    object: &Value,
+    live: &Value,
+    target: Target,
+) -> Vec<FieldError> {
     match &resource.custom {
         Some(custom) => custom_objects::validate_update(resource, custom, object, live, target),
-        None => resource
-            .builtin
-            .map_or_else(Vec::new, |kind| kinds::validate_update(kind, object, live, kinds_target(target))),
+        None => resource.builtin.map_or_else(Vec::new, |kind| {
+            kinds::validate_update(kind, object, live, kinds_target(target))
+        }),
     }
 }
 
@@ -78,7 +90,9 @@ pub(crate) fn warnings(resource: &Resource, object: &Value, live: Option<&Value>
 
 fn kinds_target(target: Target) -> kinds::Target {
     match target {
-        Target::Main | Target::Other(_) if target != Target::Other("finalize") => kinds::Target::Object,
+        Target::Main | Target::Other(_) if target != Target::Other("finalize") => {
+            kinds::Target::Object
+        }
         Target::Status => kinds::Target::Status,
         _ => kinds::Target::Finalize,
     }
@@ -100,6 +114,9 @@ pub(crate) fn allocate(
     } else {
         kinds::allocate(object, live, Some(&mut state.allocator))
     };
-    let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let name = object["metadata"]["name"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
     result.or_else(|errors| super::objects::check(resource, &name, &errors))
 }

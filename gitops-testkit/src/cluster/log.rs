@@ -72,7 +72,10 @@ impl RecordedRequest {
             self.verb.as_str(),
             "create" | "update" | "patch" | "delete" | "deletecollection"
         ) && !self.is_dry_run()
-            && !matches!(self.group.as_str(), "authorization.k8s.io" | "authentication.k8s.io")
+            && !matches!(
+                self.group.as_str(),
+                "authorization.k8s.io" | "authentication.k8s.io"
+            )
     }
 
     /// Whether it asked for a dry run.
@@ -103,7 +106,10 @@ impl fmt::Display for RecordedRequest {
             f.write_str(&self.uri)?;
         } else {
             f.write_str(&super::status::qualified(&self.group, &self.resource))?;
-            for part in [&self.subresource, &self.namespace, &self.name].into_iter().flatten() {
+            for part in [&self.subresource, &self.namespace, &self.name]
+                .into_iter()
+                .flatten()
+            {
                 write!(f, "/{part}")?;
             }
         }
@@ -159,7 +165,11 @@ impl RequestLog {
     }
 
     pub(crate) fn since(&self, mark: Mark) -> Vec<RecordedRequest> {
-        self.requests.iter().filter(|r| r.number >= mark.0).cloned().collect()
+        self.requests
+            .iter()
+            .filter(|r| r.number >= mark.0)
+            .cloned()
+            .collect()
     }
 }
 

@@ -283,7 +283,12 @@ impl FakeCluster {
     #[track_caller]
     pub fn assert_no_writes_since(&self, mark: Mark) {
         let writes = self.writes_since(mark);
-        assert!(writes.is_empty(), "expected no writes, found {}:{}", writes.len(), log::listed(&writes));
+        assert!(
+            writes.is_empty(),
+            "expected no writes, found {}:{}",
+            writes.len(),
+            log::listed(&writes)
+        );
     }
 
     /// Asserts that the writes after `mark` are these, in this order, each as `verb
@@ -297,9 +302,21 @@ impl FakeCluster {
         let writes = self.writes_since(mark);
         let found: Vec<String> = writes
             .iter()
-            .map(|r| format!("{} {}/{}", r.verb, r.resource, r.name.as_deref().unwrap_or("*")))
+            .map(|r| {
+                format!(
+                    "{} {}/{}",
+                    r.verb,
+                    r.resource,
+                    r.name.as_deref().unwrap_or("*")
+                )
+            })
             .collect();
-        assert_eq!(found, expected, "other writes than expected:{}", log::listed(&writes));
+        assert_eq!(
+            found,
+            expected,
+            "other writes than expected:{}",
+            log::listed(&writes)
+        );
     }
 
     /// Asserts that nobody read Secrets after `mark`.
@@ -311,7 +328,12 @@ impl FakeCluster {
     pub fn assert_no_secret_reads_since(&self, mark: Mark) {
         let mut reads = self.requests_since(mark);
         reads.retain(|r| r.reads("", "secrets"));
-        assert!(reads.is_empty(), "expected no reads of Secrets, found {}:{}", reads.len(), log::listed(&reads));
+        assert!(
+            reads.is_empty(),
+            "expected no reads of Secrets, found {}:{}",
+            reads.len(),
+            log::listed(&reads)
+        );
     }
 
     /// Asserts that at most `limit` requests came after `mark`.
@@ -322,7 +344,12 @@ impl FakeCluster {
     #[track_caller]
     pub fn assert_at_most_since(&self, mark: Mark, limit: usize) {
         let requests = self.requests_since(mark);
-        assert!(requests.len() <= limit, "expected at most {limit} requests, found {}:{}", requests.len(), log::listed(&requests));
+        assert!(
+            requests.len() <= limit,
+            "expected at most {limit} requests, found {}:{}",
+            requests.len(),
+            log::listed(&requests)
+        );
     }
 
     /// Adds a fault.
@@ -374,7 +401,10 @@ impl FakeCluster {
     /// A cluster as it was saved.
     #[must_use]
     pub fn restore(saved: &SavedCluster) -> Self {
-        Self::builder().start_time(saved.time).restore(saved).build()
+        Self::builder()
+            .start_time(saved.time)
+            .restore(saved)
+            .build()
     }
 }
 
@@ -476,7 +506,9 @@ impl FakeClusterBuilder {
         });
         let log_size = self.log_size.unwrap_or(DEFAULT_LOG_SIZE);
         let (seed, state) = match self.restored {
-            Some((seed, random, store)) => (seed, State::restored(seed, random, clock.clone(), store)),
+            Some((seed, random, store)) => {
+                (seed, State::restored(seed, random, clock.clone(), store))
+            }
             None => (self.seed, State::new(self.seed, clock.clone(), log_size)),
         };
         let token = self.token.unwrap_or_else(|| DEFAULT_TOKEN.to_owned());

@@ -33,7 +33,11 @@ impl Accepted {
 
     /// `apiVersion` of a Table or of partial metadata.
     pub(crate) fn meta_version(self) -> &'static str {
-        if self.beta { "meta.k8s.io/v1beta1" } else { "meta.k8s.io/v1" }
+        if self.beta {
+            "meta.k8s.io/v1beta1"
+        } else {
+            "meta.k8s.io/v1"
+        }
     }
 }
 
@@ -72,7 +76,11 @@ pub(crate) fn clauses(header: &str) -> Vec<Clause> {
                     parameters.push((key.to_owned(), value.trim_matches('"').to_owned()));
                 }
             }
-            Clause { media, parameters, quality }
+            Clause {
+                media,
+                parameters,
+                quality,
+            }
         })
         .collect();
     // Stable: equal qualities stay in the order of the header.
@@ -98,10 +106,15 @@ pub(crate) fn accept(header: Option<&str>) -> ApiResult<Accepted> {
         };
         representation_known = true;
         let Some(kind) = clause.parameter("as") else {
-            return Ok(Accepted { yaml, ..Accepted::JSON });
+            return Ok(Accepted {
+                yaml,
+                ..Accepted::JSON
+            });
         };
         let version = clause.parameter("v");
-        if clause.parameter("g") != Some("meta.k8s.io") || !matches!(version, Some("v1" | "v1beta1")) {
+        if clause.parameter("g") != Some("meta.k8s.io")
+            || !matches!(version, Some("v1" | "v1beta1"))
+        {
             continue;
         }
         let form = match kind {
@@ -137,9 +150,14 @@ mod tests {
         let form = |header: &str| accept(Some(header)).map(|a| (a.form, a.beta));
         assert_eq!(form("application/json"), Ok((Form::Object, false)));
         assert_eq!(form("text/html, */*"), Ok((Form::Object, false)));
-        assert_eq!(form("application/xml, application/json;q=0.5"), Ok((Form::Object, false)));
         assert_eq!(
-            form("application/json;as=Table;v=v9;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json"),
+            form("application/xml, application/json;q=0.5"),
+            Ok((Form::Object, false))
+        );
+        assert_eq!(
+            form(
+                "application/json;as=Table;v=v9;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json"
+            ),
             Ok((Form::Table, true))
         );
         assert_eq!(
@@ -148,7 +166,9 @@ mod tests {
         );
         assert_eq!(form("text/html").unwrap_err().code, 406);
         assert_eq!(
-            form("application/json;as=Bogus;v=v1;g=meta.k8s.io").unwrap_err().details,
+            form("application/json;as=Bogus;v=v1;g=meta.k8s.io")
+                .unwrap_err()
+                .details,
             None
         );
     }

@@ -50,8 +50,11 @@ fn type_meta(body: &[u8], wanted: &str) -> ApiResult<(String, String, Value)> {
             excerpt(body)
         ))
     };
-    let read = kinds::decode_untyped(body)
-        .map_err(|error| unrecognized(format!("couldn't get version/kind; json parse error: {error}")))?;
+    let read = kinds::decode_untyped(body).map_err(|error| {
+        unrecognized(format!(
+            "couldn't get version/kind; json parse error: {error}"
+        ))
+    })?;
     let Some(map) = read.object.as_object() else {
         return Err(unrecognized(
             "couldn't get version/kind; json parse error: json: cannot unmarshal value into Go value of type struct".to_owned(),
@@ -103,15 +106,25 @@ pub(crate) fn read_body(resource: &Resource, body: &[u8]) -> ApiResult<Read> {
         return Err(ApiError::internal(format!("no type for {wanted}")));
     };
     match kinds::decode(builtin, body) {
-        Ok(read) => Ok(Read { object: read.object, strict: read.strict }),
+        Ok(read) => Ok(Read {
+            object: read.object,
+            strict: read.strict,
+        }),
         Err(DecodeError::Syntax(why)) => Err(ApiError::bad_request(why)),
-        Err(error) => Err(cannot_be_handled(wanted, &resource.version, wanted, &error.to_string())),
+        Err(error) => Err(cannot_be_handled(
+            wanted,
+            &resource.version,
+            wanted,
+            &error.to_string(),
+        )),
     }
 }
 
 /// Reads the result of a patch as an object of `resource`.
 pub(crate) fn read_patched(resource: &Resource, value: Value) -> ApiResult<Read> {
-    if value["kind"] != resource.kind.as_str() || value["apiVersion"] != resource.api_version().as_str() {
+    if value["kind"] != resource.kind.as_str()
+        || value["apiVersion"] != resource.api_version().as_str()
+    {
         return Err(unprocessable());
     }
     if resource.is_custom() {
@@ -121,14 +134,21 @@ pub(crate) fn read_patched(resource: &Resource, value: Value) -> ApiResult<Read>
         return Err(ApiError::internal(format!("no type for {}", resource.kind)));
     };
     match kinds::decode_value(builtin, &value) {
-        Ok(read) => Ok(Read { object: read.object, strict: read.strict }),
+        Ok(read) => Ok(Read {
+            object: read.object,
+            strict: read.strict,
+        }),
         Err(_) => Err(unprocessable()),
     }
 }
 
 /// What a patch that leads nowhere is answered with.
 pub(crate) fn unprocessable() -> ApiError {
-    ApiError::new(422, "Invalid", "the server rejected our request due to an error in our request")
+    ApiError::new(
+        422,
+        "Invalid",
+        "the server rejected our request due to an error in our request",
+    )
 }
 
 /// Turns strict decoding into warnings or an error, as the request wants it.
@@ -151,10 +171,19 @@ pub(crate) fn strict(
         }
         Strict if origin == Origin::Body => {
             let why = format!("strict decoding error: {}", read.strict.join(", "));
-            Err(cannot_be_handled(&resource.kind, &resource.version, &resource.kind, &why))
+            Err(cannot_be_handled(
+                &resource.kind,
+                &resource.version,
+                &resource.kind,
+                &why,
+            ))
         }
         Strict => {
-            let name = read.object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+            let name = read
+                .object
+                .pointer("/metadata/name")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
             Err(strict_patch_error(resource, name, &read.strict))
         }
     }
@@ -164,7 +193,10 @@ fn strict_patch_error(resource: &Resource, name: &str, strict: &[String]) -> Api
     let cause = super::status::Cause {
         reason: "FieldValueInvalid",
         field: "patch".to_owned(),
-        message: format!("Invalid value: strict decoding error: {}", strict.join(", ")),
+        message: format!(
+            "Invalid value: strict decoding error: {}",
+            strict.join(", ")
+        ),
     };
     ApiError::invalid(&resource.group, &resource.kind, name, &[cause])
 }

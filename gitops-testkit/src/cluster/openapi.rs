@@ -17,17 +17,29 @@ pub(crate) fn handles(path: &str) -> bool {
 
 /// The index or a document.
 pub(crate) fn answer(state: &State, path: &str) -> ApiResult<Reply> {
-    let rest = path.trim_start_matches("/openapi/v3").trim_start_matches('/');
+    let rest = path
+        .trim_start_matches("/openapi/v3")
+        .trim_start_matches('/');
     if rest.is_empty() {
         let mut paths = Map::new();
         for (group, versions) in groups(state) {
             for version in versions {
-                let path = if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") };
+                let path = if group.is_empty() {
+                    format!("api/{version}")
+                } else {
+                    format!("apis/{group}/{version}")
+                };
                 let hash = hash(state, &group, &version);
-                paths.insert(path.clone(), json!({"serverRelativeURL": format!("/openapi/v3/{path}?hash={hash}")}));
+                paths.insert(
+                    path.clone(),
+                    json!({"serverRelativeURL": format!("/openapi/v3/{path}?hash={hash}")}),
+                );
             }
         }
-        return Ok(json_reply("text/plain; charset=utf-8", &json!({"paths": paths})));
+        return Ok(json_reply(
+            "text/plain; charset=utf-8",
+            &json!({"paths": paths}),
+        ));
     }
     let parts: Vec<&str> = rest.split('/').collect();
     let (group, version) = match parts.as_slice() {
@@ -39,7 +51,10 @@ pub(crate) fn answer(state: &State, path: &str) -> ApiResult<Reply> {
     if resources.is_empty() {
         return Err(ApiError::page_not_found());
     }
-    Ok(json_reply("application/json", &document(group, version, &resources)))
+    Ok(json_reply(
+        "application/json",
+        &document(group, version, &resources),
+    ))
 }
 
 fn resources(state: &State, group: &str, version: &str) -> Vec<Resource> {
@@ -48,7 +63,12 @@ fn resources(state: &State, group: &str, version: &str) -> Vec<Resource> {
         .map(|r| r.as_ref().clone())
         .collect();
     if let Some(customs) = state.customs().get(group) {
-        found.extend(customs.iter().filter(|r| r.version == version).map(|r| r.as_ref().clone()));
+        found.extend(
+            customs
+                .iter()
+                .filter(|r| r.version == version)
+                .map(|r| r.as_ref().clone()),
+        );
     }
     found
 }
@@ -74,14 +94,21 @@ fn definitions() -> &'static Value {
 
 /// The name of a kind's definition.
 fn definition_name(resource_group: &str, version: &str, kind: &str) -> Option<&'static str> {
-    definitions().as_object()?.iter().find_map(|(name, schema)| {
-        let fits = schema
-            .get("x-kubernetes-group-version-kind")?
-            .as_array()?
-            .iter()
-            .any(|gvk| gvk["group"] == resource_group && gvk["version"] == version && gvk["kind"] == kind);
-        fits.then_some(name.as_str())
-    })
+    definitions()
+        .as_object()?
+        .iter()
+        .find_map(|(name, schema)| {
+            let fits = schema
+                .get("x-kubernetes-group-version-kind")?
+                .as_array()?
+                .iter()
+                .any(|gvk| {
+                    gvk["group"] == resource_group
+                        && gvk["version"] == version
+                        && gvk["kind"] == kind
+                });
+            fits.then_some(name.as_str())
+        })
 }
 
 const REF: &str = "#/components/schemas/";
@@ -103,7 +130,9 @@ fn add_references(schemas: &mut Map<String, Value>, value: &Value) {
         Value::Object(map) => {
             for (key, value) in map {
                 match value {
-                    Value::String(target) if key == "$ref" => add(schemas, target.trim_start_matches(REF)),
+                    Value::String(target) if key == "$ref" => {
+                        add(schemas, target.trim_start_matches(REF))
+                    }
                     other => add_references(schemas, other),
                 }
             }
@@ -130,7 +159,8 @@ fn document(group: &str, version: &str, resources: &[Resource]) -> Value {
                 add(&mut schemas, meta);
                 schema["properties"]["apiVersion"] = json!({"type": "string"});
                 schema["properties"]["kind"] = json!({"type": "string"});
-                schema["properties"]["metadata"] = json!({"allOf": [{"$ref": format!("{REF}{meta}")}]});
+                schema["properties"]["metadata"] =
+                    json!({"allOf": [{"$ref": format!("{REF}{meta}")}]});
                 schema["x-kubernetes-group-version-kind"] =
                     json!([{"group": group, "version": version, "kind": resource.kind}]);
                 schemas.insert(name.clone(), schema);
@@ -158,8 +188,18 @@ fn parameter(name: &str, kind: &str) -> Value {
     json!({"name": name, "in": "query", "schema": {"type": kind, "uniqueItems": true}})
 }
 
-fn add_paths(paths: &mut Map<String, Value>, group: &str, version: &str, resource: &Resource, definition: &str) {
-    let base = if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
+fn add_paths(
+    paths: &mut Map<String, Value>,
+    group: &str,
+    version: &str,
+    resource: &Resource,
+    definition: &str,
+) {
+    let base = if group.is_empty() {
+        format!("/api/{version}")
+    } else {
+        format!("/apis/{group}/{version}")
+    };
     let collection = if resource.namespaced {
         format!("{base}/namespaces/{{namespace}}/{}", resource.plural)
     } else {
@@ -213,8 +253,14 @@ fn add_paths(paths: &mut Map<String, Value>, group: &str, version: &str, resourc
             ]),
             false,
         );
-        let types = ["application/apply-patch+yaml", "application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json"];
-        let schema = json!({"schema": {"$ref": format!("{REF}io.k8s.apimachinery.pkg.apis.meta.v1.Patch")}});
+        let types = [
+            "application/apply-patch+yaml",
+            "application/json-patch+json",
+            "application/merge-patch+json",
+            "application/strategic-merge-patch+json",
+        ];
+        let schema =
+            json!({"schema": {"$ref": format!("{REF}io.k8s.apimachinery.pkg.apis.meta.v1.Patch")}});
         let bodies: Map<String, Value> = types
             .into_iter()
             .filter(|kind| !resource.is_custom() || !kind.contains("strategic"))

@@ -57,10 +57,16 @@ impl WriteOptions {
         let manager = query.get("fieldManager").unwrap_or_default();
         match kind {
             OptionsKind::Apply if manager.is_empty() => {
-                causes.push(Cause::required("fieldManager", "is required for apply patch"));
+                causes.push(Cause::required(
+                    "fieldManager",
+                    "is required for apply patch",
+                ));
             }
             OptionsKind::Patch if query.get("force").is_some() => {
-                causes.push(Cause::forbidden("force", "may not be specified for non-apply patch"));
+                causes.push(Cause::forbidden(
+                    "force",
+                    "may not be specified for non-apply patch",
+                ));
             }
             _ => {}
         }
@@ -143,12 +149,19 @@ impl DeleteOptions {
             options.propagation = text(body.get("propagationPolicy"));
             options.uid = text(body.pointer("/preconditions/uid"));
             options.resource_version = text(body.pointer("/preconditions/resourceVersion"));
-            for value in body.get("dryRun").and_then(Value::as_array).into_iter().flatten() {
+            for value in body
+                .get("dryRun")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+            {
                 dry_run.push(value.as_str().unwrap_or_default().to_owned());
             }
         } else {
             options.grace_period = query.number("gracePeriodSeconds")?;
-            options.orphan_dependents = query.get("orphanDependents").map(|_| query.flag("orphanDependents"));
+            options.orphan_dependents = query
+                .get("orphanDependents")
+                .map(|_| query.flag("orphanDependents"));
             options.propagation = query.text("propagationPolicy").map(str::to_owned);
             dry_run = query.all("dryRun").map(str::to_owned).collect();
         }
@@ -245,20 +258,36 @@ impl ListOptions {
         let field = "resourceVersionMatch";
         if !matching.is_empty() {
             if version.is_empty() {
-                causes.push(Cause::forbidden(field, "resourceVersionMatch is forbidden unless resourceVersion is provided"));
+                causes.push(Cause::forbidden(
+                    field,
+                    "resourceVersionMatch is forbidden unless resourceVersion is provided",
+                ));
             }
             if continue_token.is_some() {
-                causes.push(Cause::forbidden(field, "resourceVersionMatch is forbidden when continue is provided"));
+                causes.push(Cause::forbidden(
+                    field,
+                    "resourceVersionMatch is forbidden when continue is provided",
+                ));
             }
             if !matches!(matching, "Exact" | "NotOlderThan") {
-                causes.push(Cause::not_supported(field, &json!(matching), &["Exact", "NotOlderThan", ""]));
+                causes.push(Cause::not_supported(
+                    field,
+                    &json!(matching),
+                    &["Exact", "NotOlderThan", ""],
+                ));
             }
             if matching == "Exact" && version == "0" {
-                causes.push(Cause::forbidden(field, "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\""));
+                causes.push(Cause::forbidden(
+                    field,
+                    "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
+                ));
             }
         }
         if query.get("sendInitialEvents").is_some() {
-            causes.push(Cause::forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
+            causes.push(Cause::forbidden(
+                "sendInitialEvents",
+                "sendInitialEvents is forbidden for list",
+            ));
         }
         if !causes.is_empty() {
             return Err(ApiError::invalid_options("ListOptions", &causes));
@@ -267,10 +296,13 @@ impl ListOptions {
         let number = if version.is_empty() {
             0
         } else {
-            parse_version(version).map_err(|e| ApiError::bad_request(format!("invalid resource version: {e}")))?
+            parse_version(version)
+                .map_err(|e| ApiError::bad_request(format!("invalid resource version: {e}")))?
         };
         if continue_token.is_some() && number > 0 {
-            return Err(ApiError::bad_request("specifying resource version is not allowed when using continue"));
+            return Err(ApiError::bad_request(
+                "specifying resource version is not allowed when using continue",
+            ));
         }
         let version = match (number, matching) {
             (0, _) => VersionMatch::Latest,
@@ -305,20 +337,32 @@ impl WatchOptions {
         let mut causes = Vec::new();
         let field = "resourceVersionMatch";
         let matching = query.get(field).unwrap_or_default();
-        let initial = query.get("sendInitialEvents").map(|_| query.flag("sendInitialEvents"));
+        let initial = query
+            .get("sendInitialEvents")
+            .map(|_| query.flag("sendInitialEvents"));
         if initial.is_some() && matching != "NotOlderThan" {
-            causes.push(Cause::forbidden(field, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
+            causes.push(Cause::forbidden(
+                field,
+                "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+            ));
         }
         if !matching.is_empty() {
             if initial.is_none() {
                 causes.push(Cause::forbidden(field, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"));
             }
             if matching != "NotOlderThan" {
-                causes.push(Cause::not_supported(field, &json!(matching), &["NotOlderThan"]));
+                causes.push(Cause::not_supported(
+                    field,
+                    &json!(matching),
+                    &["NotOlderThan"],
+                ));
             }
         }
         if query.text("continue").is_some() {
-            causes.push(Cause::forbidden(field, "resourceVersionMatch is forbidden when continue is provided"));
+            causes.push(Cause::forbidden(
+                field,
+                "resourceVersionMatch is forbidden when continue is provided",
+            ));
         }
         if !causes.is_empty() {
             return Err(ApiError::invalid_options("ListOptions", &causes));
@@ -337,7 +381,9 @@ impl WatchOptions {
             initial: initial.unwrap_or(version == 0),
             initial_end: initial == Some(true) && bookmarks,
             bookmarks,
-            timeout_seconds: timeout.and_then(|t| u64::try_from(t).ok()).filter(|t| *t > 0),
+            timeout_seconds: timeout
+                .and_then(|t| u64::try_from(t).ok())
+                .filter(|t| *t > 0),
         })
     }
 
@@ -366,9 +412,21 @@ mod tests {
         assert!(options.dry_run && options.validation == FieldValidation::Strict);
         assert_eq!(options.manager, "me");
         for (text, kind, message) in [
-            ("dryRun=Some", OptionsKind::Patch, "PatchOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: [\"Some\"]: supported values: \"All\""),
-            ("", OptionsKind::Apply, "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch"),
-            ("force=true", OptionsKind::Patch, "PatchOptions.meta.k8s.io \"\" is invalid: force: Forbidden: may not be specified for non-apply patch"),
+            (
+                "dryRun=Some",
+                OptionsKind::Patch,
+                "PatchOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: [\"Some\"]: supported values: \"All\"",
+            ),
+            (
+                "",
+                OptionsKind::Apply,
+                "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch",
+            ),
+            (
+                "force=true",
+                OptionsKind::Patch,
+                "PatchOptions.meta.k8s.io \"\" is invalid: force: Forbidden: may not be specified for non-apply patch",
+            ),
         ] {
             assert_eq!(read(text, kind).unwrap_err().message, message);
         }
@@ -381,8 +439,14 @@ mod tests {
             ..DeleteOptions::default()
         };
         let had = ["example.com/x".to_owned(), "orphan".to_owned()];
-        assert_eq!(options("Foreground").finalizers(&had, false), ["example.com/x", "foregroundDeletion"]);
-        assert_eq!(options("Background").finalizers(&had, false), ["example.com/x"]);
+        assert_eq!(
+            options("Foreground").finalizers(&had, false),
+            ["example.com/x", "foregroundDeletion"]
+        );
+        assert_eq!(
+            options("Background").finalizers(&had, false),
+            ["example.com/x"]
+        );
         assert_eq!(DeleteOptions::default().finalizers(&had, false), had);
         assert_eq!(DeleteOptions::default().finalizers(&[], true), ["orphan"]);
     }

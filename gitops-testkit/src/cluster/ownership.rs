@@ -53,8 +53,13 @@ impl Versions for Served<'_> {
             object["apiVersion"] = json!(api_version);
             return Ok(object);
         }
-        let from = object.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
-        let from = self.other(from).ok_or("the object's version is not served")?;
+        let from = object
+            .get("apiVersion")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let from = self
+            .other(from)
+            .ok_or("the object's version is not served")?;
         let to = self.other(api_version).ok_or("the version is not served")?;
         Ok(convert::from_storage(to, convert::to_storage(from, object)))
     }
@@ -86,7 +91,8 @@ fn failed(call: &Call<'_>, error: &ManagedError) -> ApiError {
 }
 
 fn target<'a>(resource: &Resource, served: &'a Served<'a>, subresource: &str) -> Target<'a> {
-    Target::new(served, resource.api_version(), resource.kind.clone()).subresource(subresource.to_owned())
+    Target::new(served, resource.api_version(), resource.kind.clone())
+        .subresource(subresource.to_owned())
 }
 
 fn has_status(resource: &Resource) -> bool {
@@ -105,7 +111,12 @@ fn resets(resource: &Resource, subresource: &str) -> gitops_diff::fieldset::Fiel
         .into_iter()
         .collect();
     }
-    reset_fields(&resource.group, &resource.kind, subresource, has_status(resource))
+    reset_fields(
+        &resource.group,
+        &resource.kind,
+        subresource,
+        has_status(resource),
+    )
 }
 
 /// Books what a create, an update or a patch changed.
@@ -137,7 +148,8 @@ pub(crate) fn track_as(
 ) -> ApiResult<Value> {
     let served = Served(resource);
     let target = target(resource, &served, subresource);
-    managed::track(&target, Track::new(object, manager, call.now)).map_err(|error| failed(call, &error))
+    managed::track(&target, Track::new(object, manager, call.now))
+        .map_err(|error| failed(call, &error))
 }
 
 /// Merges an applied object into the live one.
@@ -195,7 +207,10 @@ impl PatchSchema for Typed<'_> {
         };
         if let Some(field) = ty.field(name) {
             return Some(PatchField {
-                strategy: field.patch_strategy().and_then(PatchStrategy::parse).unwrap_or_default(),
+                strategy: field
+                    .patch_strategy()
+                    .and_then(PatchStrategy::parse)
+                    .unwrap_or_default(),
                 merge_key: field.patch_merge_key().map(str::to_owned),
                 schema: Self::of(field.ty()),
             });
@@ -230,13 +245,18 @@ fn scale_target<'a>(served: &'a Served<'a>) -> Target<'a> {
 /// Where each version of the resource has its replicas.
 fn replicas_paths(resource: &Resource) -> Vec<(String, Option<FieldPath>)> {
     let path = |parts: &[String]| -> FieldPath {
-        parts.iter().map(|part| PathElement::Field(part.clone())).collect()
+        parts
+            .iter()
+            .map(|part| PathElement::Field(part.clone()))
+            .collect()
     };
     match &resource.custom {
         Some(custom) => custom
             .scales()
             .into_iter()
-            .map(|(version, scale): (String, Option<ScalePaths>)| (version, scale.map(|s| path(&s.spec_replicas))))
+            .map(|(version, scale): (String, Option<ScalePaths>)| {
+                (version, scale.map(|s| path(&s.spec_replicas)))
+            })
             .collect(),
         None => vec![(
             resource.api_version(),
@@ -261,27 +281,43 @@ fn written(
 ) -> ApiResult<WrittenScale> {
     let resource = &call.resource;
     let owned = replicas_paths(resource);
-    let paths: Vec<(&str, Option<FieldPath>)> = owned.iter().map(|(v, p)| (v.as_str(), p.clone())).collect();
+    let paths: Vec<(&str, Option<FieldPath>)> =
+        owned.iter().map(|(v, p)| (v.as_str(), p.clone())).collect();
     let paths: &ReplicasPaths<'_> = &paths;
-    let parent = live.pointer("/metadata/managedFields").cloned().unwrap_or(Value::Null);
+    let parent = live
+        .pointer("/metadata/managedFields")
+        .cloned()
+        .unwrap_or(Value::Null);
     let scale_type = super::subresource::scale_resource();
     let served = Served(&scale_type);
     let run = || -> Result<(Value, Value), ManagedError> {
         let before = with_entries(shown.clone(), to_scale(&parent, paths)?);
         let after = write(&scale_target(&served), before)?;
-        let entries = after.pointer("/metadata/managedFields").cloned().unwrap_or(Value::Null);
+        let entries = after
+            .pointer("/metadata/managedFields")
+            .cloned()
+            .unwrap_or(Value::Null);
         let entries = from_scale(&parent, &entries, &resource.api_version(), paths)?;
         Ok((after, entries))
     };
     let (after, entries) = run().map_err(|error| failed(call, &error))?;
     Ok(WrittenScale {
         replicas: after.pointer("/spec/replicas").and_then(Value::as_i64),
-        entries: entries.as_array().is_some_and(|list| !list.is_empty()).then_some(entries),
+        entries: entries
+            .as_array()
+            .is_some_and(|list| !list.is_empty())
+            .then_some(entries),
     })
 }
 
 /// Books an update or a patch of a scale.
-pub(crate) fn track_scale(call: &Call<'_>, live: &Value, shown: &Value, wanted: Value, manager: &str) -> ApiResult<WrittenScale> {
+pub(crate) fn track_scale(
+    call: &Call<'_>,
+    live: &Value,
+    shown: &Value,
+    wanted: Value,
+    manager: &str,
+) -> ApiResult<WrittenScale> {
     written(call, live, shown, |target, before| {
         let mut wanted = wanted;
         wanted["metadata"]["managedFields"] = before["metadata"]["managedFields"].clone();

@@ -6,5 +6,7 @@ use super::write::JsonBody;
 /// Turns a protobuf body into JSON.
 pub(crate) fn to_json(body: &[u8]) -> ApiResult<JsonBody> {
     let _ = body;
-    Err(ApiError::unsupported_body("application/json, application/yaml"))
+    Err(ApiError::unsupported_body(
+        "application/json, application/yaml",
+    ))
 }

@@ -38,7 +38,11 @@ impl User {
     }
 
     pub(crate) fn complete_groups(&mut self) {
-        let group = if self.name == ANONYMOUS { UNAUTHENTICATED } else { AUTHENTICATED };
+        let group = if self.name == ANONYMOUS {
+            UNAUTHENTICATED
+        } else {
+            AUTHENTICATED
+        };
         if !self.groups.iter().any(|g| g == group) {
             self.groups.push(group.to_owned());
         }
@@ -107,22 +111,26 @@ fn texts<'a>(value: &'a Value, key: &str) -> Vec<&'a str> {
 
 /// The binding's subject that `user` is, printed.
 fn subject(binding: &Value, namespace: &str, user: &User) -> Option<String> {
-    binding.get("subjects")?.as_array()?.iter().find_map(|subject| {
-        let name = text(subject, "name");
-        match text(subject, "kind") {
-            "User" if user.name == name => Some(format!("User {name:?}")),
-            "Group" if user.groups.iter().any(|g| g == name) => Some(format!("Group {name:?}")),
-            "ServiceAccount" => {
-                let of = match text(subject, "namespace") {
-                    "" => namespace,
-                    given => given,
-                };
-                (user.name == format!("system:serviceaccount:{of}:{name}"))
-                    .then(|| format!("ServiceAccount \"{name}/{of}\""))
+    binding
+        .get("subjects")?
+        .as_array()?
+        .iter()
+        .find_map(|subject| {
+            let name = text(subject, "name");
+            match text(subject, "kind") {
+                "User" if user.name == name => Some(format!("User {name:?}")),
+                "Group" if user.groups.iter().any(|g| g == name) => Some(format!("Group {name:?}")),
+                "ServiceAccount" => {
+                    let of = match text(subject, "namespace") {
+                        "" => namespace,
+                        given => given,
+                    };
+                    (user.name == format!("system:serviceaccount:{of}:{name}"))
+                        .then(|| format!("ServiceAccount \"{name}/{of}\""))
+                }
+                _ => None,
             }
-            _ => None,
-        }
-    })
+        })
 }
 
 /// Every rule that holds for `user` in `namespace`, with why.
@@ -133,7 +141,9 @@ fn rules_for(roles: &dyn Roles, user: &User, namespace: &str) -> Vec<(String, Ve
             let role = text(&binding["roleRef"], "name");
             if let Some(rules) = roles.cluster_role_rules(role) {
                 let name = text(&binding["metadata"], "name");
-                let why = format!("RBAC: allowed by ClusterRoleBinding {name:?} of ClusterRole {role:?} to {subject}");
+                let why = format!(
+                    "RBAC: allowed by ClusterRoleBinding {name:?} of ClusterRole {role:?} to {subject}"
+                );
                 found.push((why, rules));
             }
         }
@@ -149,7 +159,9 @@ fn rules_for(roles: &dyn Roles, user: &User, namespace: &str) -> Vec<(String, Ve
                 };
                 if let Some(rules) = rules {
                     let name = text(&binding["metadata"], "name");
-                    let why = format!("RBAC: allowed by RoleBinding \"{name}/{namespace}\" of {kind} {role:?} to {subject}");
+                    let why = format!(
+                        "RBAC: allowed by RoleBinding \"{name}/{namespace}\" of {kind} {role:?} to {subject}"
+                    );
                     found.push((why, rules));
                 }
             }
@@ -189,7 +201,9 @@ fn allows(rule: &Value, ask: &Attributes) -> bool {
         return false;
     }
     if let Some(path) = &ask.path {
-        return texts(rule, "nonResourceURLs").iter().any(|url| url_matches(url, path));
+        return texts(rule, "nonResourceURLs")
+            .iter()
+            .any(|url| url_matches(url, path));
     }
     if !has("apiGroups", &ask.group) {
         return false;
@@ -286,7 +300,12 @@ fn singles(rules: &[Value]) -> Vec<Single> {
 fn covers(rule: &Value, wanted: &Single) -> bool {
     let has = |key: &str, value: &str| texts(rule, key).iter().any(|v| *v == "*" || *v == value);
     match wanted {
-        Single::Resource { group, resource, name, verb } => {
+        Single::Resource {
+            group,
+            resource,
+            name,
+            verb,
+        } => {
             let names = texts(rule, "resourceNames");
             let (of, sub) = resource.split_once('/').unwrap_or((resource, ""));
             has("verbs", verb)
@@ -298,7 +317,9 @@ fn covers(rule: &Value, wanted: &Single) -> bool {
         }
         Single::Path { url, verb } => {
             has("verbs", verb)
-                && texts(rule, "nonResourceURLs").iter().any(|u| u == url || url_matches(u, url))
+                && texts(rule, "nonResourceURLs")
+                    .iter()
+                    .any(|u| u == url || url_matches(u, url))
         }
     }
 }
@@ -311,11 +332,27 @@ pub(crate) fn missing(held: &[Value], wanted: &[Value]) -> Vec<String> {
             continue;
         }
         let (key, verb) = match single {
-            Single::Resource { group, resource, name, verb } => (
-                Single::Resource { group, resource, name, verb: String::new() },
+            Single::Resource {
+                group,
+                resource,
+                name,
+                verb,
+            } => (
+                Single::Resource {
+                    group,
+                    resource,
+                    name,
+                    verb: String::new(),
+                },
                 verb,
             ),
-            Single::Path { url, verb } => (Single::Path { url, verb: String::new() }, verb),
+            Single::Path { url, verb } => (
+                Single::Path {
+                    url,
+                    verb: String::new(),
+                },
+                verb,
+            ),
         };
         match groups.iter_mut().find(|(k, _)| *k == key) {
             Some((_, verbs)) => verbs.push(verb),
@@ -329,9 +366,17 @@ pub(crate) fn missing(held: &[Value], wanted: &[Value]) -> Vec<String> {
     let mut lines: Vec<String> = groups
         .into_iter()
         .map(|(key, verbs)| match key {
-            Single::Resource { group, resource, name, .. } => {
+            Single::Resource {
+                group,
+                resource,
+                name,
+                ..
+            } => {
                 let names = name.map_or(String::new(), |n| format!(", ResourceNames:[{n:?}]"));
-                format!("{{APIGroups:[{group:?}], Resources:[{resource:?}]{names}, Verbs:[{}]}}", list(&verbs))
+                format!(
+                    "{{APIGroups:[{group:?}], Resources:[{resource:?}]{names}, Verbs:[{}]}}",
+                    list(&verbs)
+                )
             }
             Single::Path { url, .. } => {
                 format!("{{NonResourceURLs:[{url:?}], Verbs:[{}]}}", list(&verbs))
@@ -350,8 +395,10 @@ mod tests {
 
     impl Roles for One {
         fn cluster_role_bindings(&self) -> Vec<Value> {
-            vec![json!({"metadata": {"name": "b"}, "roleRef": {"kind": "ClusterRole", "name": "r"},
-                "subjects": [{"kind": "Group", "name": "devs"}]})]
+            vec![
+                json!({"metadata": {"name": "b"}, "roleRef": {"kind": "ClusterRole", "name": "r"},
+                "subjects": [{"kind": "Group", "name": "devs"}]}),
+            ]
         }
         fn role_bindings(&self, _: &str) -> Vec<Value> {
             Vec::new()
@@ -390,18 +437,40 @@ mod tests {
         ] {
             assert_eq!(authorize(&roles, &dev, &refused), None, "{refused:?}");
         }
-        assert_eq!(authorize(&roles, &User::new("bob", &[]), &ask("get", "deployments", "", "web")), None);
-        assert!(authorize(&roles, &User::new("root", &[MASTERS]), &ask("delete", "x", "", "")).is_some());
+        assert_eq!(
+            authorize(
+                &roles,
+                &User::new("bob", &[]),
+                &ask("get", "deployments", "", "web")
+            ),
+            None
+        );
+        assert!(
+            authorize(
+                &roles,
+                &User::new("root", &[MASTERS]),
+                &ask("delete", "x", "", "")
+            )
+            .is_some()
+        );
     }
 
     #[test]
     fn what_is_not_held_is_named() {
-        let held = [json!({"verbs": ["get", "list"], "apiGroups": [""], "resources": ["configmaps"]})];
-        let wanted = [json!({"verbs": ["get", "delete"], "apiGroups": [""], "resources": ["configmaps"]})];
+        let held =
+            [json!({"verbs": ["get", "list"], "apiGroups": [""], "resources": ["configmaps"]})];
+        let wanted =
+            [json!({"verbs": ["get", "delete"], "apiGroups": [""], "resources": ["configmaps"]})];
         assert_eq!(
             missing(&held, &wanted),
             ["{APIGroups:[\"\"], Resources:[\"configmaps\"], Verbs:[\"delete\"]}"]
         );
-        assert!(missing(&[json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]})], &wanted).is_empty());
+        assert!(
+            missing(
+                &[json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]})],
+                &wanted
+            )
+            .is_empty()
+        );
     }
 }

@@ -27,7 +27,10 @@ impl Selection {
             Some(custom) => SelectableFields::custom(custom.selectable_fields()),
             None => SelectableFields::builtin(&resource.group, &resource.kind, resource.namespaced),
         };
-        let fields = FieldSelector::parse(call.query.get("fieldSelector").unwrap_or_default(), &supported)?;
+        let fields = FieldSelector::parse(
+            call.query.get("fieldSelector").unwrap_or_default(),
+            &supported,
+        )?;
         Ok(Self { labels, fields })
     }
 
@@ -77,20 +80,33 @@ struct Token {
 
 impl Token {
     fn write(&self) -> String {
-        let version = self.version.map_or(-1, |v| i64::try_from(v).unwrap_or(i64::MAX));
-        let text = json!({"v": "meta.k8s.io/v1", "rv": version, "start": format!("{}\0", self.after)});
+        let version = self
+            .version
+            .map_or(-1, |v| i64::try_from(v).unwrap_or(i64::MAX));
+        let text =
+            json!({"v": "meta.k8s.io/v1", "rv": version, "start": format!("{}\0", self.after)});
         URL_SAFE_NO_PAD.encode(text.to_string())
     }
 
     fn read(text: &str) -> ApiResult<Self> {
-        let bad = |why: &str| ApiError::bad_request(format!("invalid continue token: continue key is not valid: {why}"));
-        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| bad("illegal base64 data"))?;
-        let token: Value = serde_json::from_slice(&bytes).map_err(|_| bad("not a token of this server"))?;
+        let bad = |why: &str| {
+            ApiError::bad_request(format!(
+                "invalid continue token: continue key is not valid: {why}"
+            ))
+        };
+        let bytes = URL_SAFE_NO_PAD
+            .decode(text)
+            .map_err(|_| bad("illegal base64 data"))?;
+        let token: Value =
+            serde_json::from_slice(&bytes).map_err(|_| bad("not a token of this server"))?;
         if token["v"] != "meta.k8s.io/v1" {
             return Err(bad("server does not recognize this encoded version"));
         }
         let version = token.get("rv").and_then(Value::as_i64).unwrap_or(0);
-        let start = token.get("start").and_then(Value::as_str).unwrap_or_default();
+        let start = token
+            .get("start")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         if version == 0 || start.is_empty() {
             return Err(bad("incorrect encoded start resourceVersion"));
         }
@@ -109,7 +125,11 @@ pub(crate) fn list(state: &mut State, call: &mut Call<'_>) -> ApiResult<Answer> 
     let selection = Selection::read(call)?;
     let resource = call.resource.clone();
     let current = state.store.resource_version();
-    let token = options.continue_token.as_deref().map(Token::read).transpose()?;
+    let token = options
+        .continue_token
+        .as_deref()
+        .map(Token::read)
+        .transpose()?;
     let mut version = match options.version {
         VersionMatch::Exact(version) => {
             check_version(state, version)?;
@@ -126,7 +146,10 @@ pub(crate) fn list(state: &mut State, call: &mut Call<'_>) -> ApiResult<Answer> 
     }
     let objects: Vec<(String, Value)> = match version {
         Some(version) if version < current => {
-            let Some(list) = state.store.list_at(&resource.storage, call.namespace(), version) else {
+            let Some(list) = state
+                .store
+                .list_at(&resource.storage, call.namespace(), version)
+            else {
                 return Err(expired(token.as_ref()));
             };
             list.into_iter()
@@ -134,7 +157,13 @@ pub(crate) fn list(state: &mut State, call: &mut Call<'_>) -> ApiResult<Answer> 
                 .collect()
         }
         _ => {
-            if selection.is_empty() && options.limit == 0 && token.is_none() && call.accepted.form == Form::Object && !resource.is_custom() && plain(&resource) {
+            if selection.is_empty()
+                && options.limit == 0
+                && token.is_none()
+                && call.accepted.form == Form::Object
+                && !resource.is_custom()
+                && plain(&resource)
+            {
                 return Ok(raw_list(state, call, &resource, current));
             }
             state
@@ -184,7 +213,11 @@ fn plain(resource: &Resource) -> bool {
 
 fn expired(token: Option<&Token>) -> ApiError {
     match token {
-        None => ApiError::new(410, "Expired", "The resourceVersion for the provided list is too old."),
+        None => ApiError::new(
+            410,
+            "Expired",
+            "The resourceVersion for the provided list is too old.",
+        ),
         Some(token) => {
             let mut error = ApiError::new(410, "Expired", EXPIRED_TOKEN);
             let mut status = error.to_status();
@@ -207,7 +240,12 @@ fn raw_list(state: &State, call: &Call<'_>, resource: &Resource, version: u64) -
         resource.list_kind,
         resource.api_version()
     );
-    body.reserve(objects.iter().map(|(_, stored)| stored.json().len() + 1).sum());
+    body.reserve(
+        objects
+            .iter()
+            .map(|(_, stored)| stored.json().len() + 1)
+            .sum(),
+    );
     for (at, (_, stored)) in objects.into_iter().enumerate() {
         if at > 0 {
             body.push(',');
@@ -219,9 +257,18 @@ fn raw_list(state: &State, call: &Call<'_>, resource: &Resource, version: u64) -
 }
 
 /// A list in the form that was asked for.
-pub(crate) fn list_answer(state: &State, call: &Call<'_>, items: Vec<Value>, page: &Page) -> ApiResult<Answer> {
+pub(crate) fn list_answer(
+    state: &State,
+    call: &Call<'_>,
+    items: Vec<Value>,
+    page: &Page,
+) -> ApiResult<Answer> {
     let resource = &call.resource;
-    let version = if page.version == 0 { state.store.resource_version() } else { page.version };
+    let version = if page.version == 0 {
+        state.store.resource_version()
+    } else {
+        page.version
+    };
     let mut meta = Map::new();
     meta.insert("resourceVersion".to_owned(), json!(version.to_string()));
     if let Some(token) = &page.continue_token {
@@ -233,7 +280,8 @@ pub(crate) fn list_answer(state: &State, call: &Call<'_>, items: Vec<Value>, pag
     let object = match call.accepted.form {
         Form::Object => {
             let items: Vec<Value> = if resource.is_custom() {
-                meta.entry("continue".to_owned()).or_insert_with(|| json!(""));
+                meta.entry("continue".to_owned())
+                    .or_insert_with(|| json!(""));
                 items
             } else {
                 items.into_iter().map(without_type).collect()
@@ -244,7 +292,10 @@ pub(crate) fn list_answer(state: &State, call: &Call<'_>, items: Vec<Value>, pag
             })
         }
         Form::PartialList => {
-            let items: Vec<Value> = items.iter().map(|item| partial(item, call.accepted.meta_version())).collect();
+            let items: Vec<Value> = items
+                .iter()
+                .map(|item| partial(item, call.accepted.meta_version()))
+                .collect();
             json!({
                 "kind": "PartialObjectMetadataList", "apiVersion": call.accepted.meta_version(),
                 "metadata": meta, "items": if items.is_empty() { Value::Null } else { json!(items) },
@@ -295,14 +346,23 @@ pub(crate) fn object_in_form(state: &State, call: &Call<'_>, object: Value) -> A
 /// The name of a kind's internal Go type.
 fn go_type(resource: &Resource, list: bool) -> String {
     if resource.is_custom() {
-        return if list { "unstructured.UnstructuredList" } else { "unstructured.Unstructured" }.to_owned();
+        return if list {
+            "unstructured.UnstructuredList"
+        } else {
+            "unstructured.Unstructured"
+        }
+        .to_owned();
     }
     let package = match resource.group.split('.').next().unwrap_or_default() {
         "" => "core",
         "events" => "core",
         other => other,
     };
-    let kind = if list { &resource.list_kind } else { &resource.kind };
+    let kind = if list {
+        &resource.list_kind
+    } else {
+        &resource.kind
+    };
     format!("{package}.{kind}")
 }
 
@@ -328,11 +388,17 @@ mod tests {
 
     #[test]
     fn a_token_survives_its_text() {
-        let token = Token { version: Some(7), after: "ns/a".to_owned() };
+        let token = Token {
+            version: Some(7),
+            after: "ns/a".to_owned(),
+        };
         let back = Token::read(&token.write()).unwrap();
         assert_eq!((back.version, back.after.as_str()), (Some(7), "ns/a"));
         assert_eq!(Token::read("rubbish").unwrap_err().code, 400);
-        let loose = Token { version: None, after: "a".to_owned() };
+        let loose = Token {
+            version: None,
+            after: "a".to_owned(),
+        };
         assert_eq!(Token::read(&loose.write()).unwrap().version, None);
     }
 }

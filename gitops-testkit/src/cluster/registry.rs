@@ -19,7 +19,11 @@ pub(crate) struct StorageKey {
 impl StorageKey {
     pub(crate) fn new(group: &str, resource: &str) -> Self {
         // Two views of one store.
-        let group = if (group, resource) == ("events.k8s.io", "events") { "" } else { group };
+        let group = if (group, resource) == ("events.k8s.io", "events") {
+            ""
+        } else {
+            group
+        };
         Self {
             group: group.into(),
             resource: resource.into(),
@@ -116,15 +120,26 @@ static BUILTINS: LazyLock<Builtins> = LazyLock::new(|| {
 });
 
 fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
-    value.get(key).and_then(Value::as_array).into_iter().flatten()
+    value
+        .get(key)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
 }
 
 fn string(value: &Value, key: &str) -> String {
-    value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+    value
+        .get(key)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned()
 }
 
 fn strings(value: &Value, key: &str) -> Vec<String> {
-    list(value, key).filter_map(Value::as_str).map(str::to_owned).collect()
+    list(value, key)
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect()
 }
 
 impl Builtins {
@@ -147,19 +162,35 @@ impl Builtins {
             }
             versions.push(name);
         }
-        self.groups.push(Group { name: group, versions });
+        self.groups.push(Group {
+            name: group,
+            versions,
+        });
     }
 
     fn read_resource(group: &str, version: &str, value: &Value) -> Resource {
         let plural = string(value, "resource");
-        let own = |given: String, default: &str| if given.is_empty() { default.to_owned() } else { given };
+        let own = |given: String, default: &str| {
+            if given.is_empty() {
+                default.to_owned()
+            } else {
+                given
+            }
+        };
         let kind = string(&value["responseKind"], "kind");
         let subresources = list(value, "subresources")
             .map(|sub| {
                 let kind = &sub["responseKind"];
                 Subresource {
                     name: string(sub, "subresource"),
-                    group: own(string(kind, "group"), if string(kind, "version").is_empty() { group } else { "" }),
+                    group: own(
+                        string(kind, "group"),
+                        if string(kind, "version").is_empty() {
+                            group
+                        } else {
+                            ""
+                        },
+                    ),
                     version: own(string(kind, "version"), version),
                     kind: string(kind, "kind"),
                     verbs: strings(sub, "verbs"),
@@ -190,7 +221,12 @@ impl Builtins {
     }
 
     /// A kind's resource.
-    pub(crate) fn find_kind(&self, group: &str, version: &str, kind: &str) -> Option<&Arc<Resource>> {
+    pub(crate) fn find_kind(
+        &self,
+        group: &str,
+        version: &str,
+        kind: &str,
+    ) -> Option<&Arc<Resource>> {
         self.resources
             .values()
             .find(|r| r.group == group && r.version == version && r.kind == kind)
@@ -237,13 +273,19 @@ mod tests {
         let deployments = builtins.find("apps", "v1", "deployments").unwrap();
         assert_eq!(deployments.kind, "Deployment");
         assert!(deployments.namespaced && deployments.has_verb("patch"));
-        assert_eq!(deployments.subresource("scale").unwrap().group, "autoscaling");
+        assert_eq!(
+            deployments.subresource("scale").unwrap().group,
+            "autoscaling"
+        );
         let pods = builtins.find("", "v1", "pods").unwrap();
         assert_eq!(pods.subresource("eviction").unwrap().group, "policy");
         assert_eq!(pods.subresource("status").unwrap().group, "");
         assert!(builtins.find("", "v1", "salmons").is_none());
         assert_eq!(
-            builtins.find("events.k8s.io", "v1", "events").unwrap().storage,
+            builtins
+                .find("events.k8s.io", "v1", "events")
+                .unwrap()
+                .storage,
             builtins.find("", "v1", "events").unwrap().storage
         );
     }

@@ -77,7 +77,11 @@ pub(crate) fn decode(text: &str, plus_is_space: bool) -> String {
                 continue;
             }
         }
-        out.push(if byte == b'+' && plus_is_space { b' ' } else { byte });
+        out.push(if byte == b'+' && plus_is_space {
+            b' '
+        } else {
+            byte
+        });
         at += 1;
     }
     String::from_utf8_lossy(&out).into_owned()
@@ -137,7 +141,9 @@ impl ResourcePath {
                     found.name = Some(namespace);
                     return Some(found);
                 }
-                Some(sub) if matches!(sub.as_str(), "status" | "finalize") && found.group.is_empty() => {
+                Some(sub)
+                    if matches!(sub.as_str(), "status" | "finalize") && found.group.is_empty() =>
+                {
                     found.resource = first;
                     found.name = Some(namespace);
                     found.subresource = Some(sub);
@@ -173,17 +179,29 @@ mod tests {
 
     #[test]
     fn paths_of_resources() {
-        let path = ResourcePath::parse("/apis/apps/v1/namespaces/shop/deployments/web/scale").unwrap();
+        let path =
+            ResourcePath::parse("/apis/apps/v1/namespaces/shop/deployments/web/scale").unwrap();
         assert_eq!(
-            (path.group.as_str(), path.version.as_str(), path.namespace.as_deref()),
+            (
+                path.group.as_str(),
+                path.version.as_str(),
+                path.namespace.as_deref()
+            ),
             ("apps", "v1", Some("shop"))
         );
         assert_eq!(
-            (path.resource.as_str(), path.name.as_deref(), path.subresource.as_deref()),
+            (
+                path.resource.as_str(),
+                path.name.as_deref(),
+                path.subresource.as_deref()
+            ),
             ("deployments", Some("web"), Some("scale"))
         );
         let path = ResourcePath::parse("/api/v1/namespaces/shop/status").unwrap();
-        assert_eq!((path.resource.as_str(), path.name.as_deref()), ("namespaces", Some("shop")));
+        assert_eq!(
+            (path.resource.as_str(), path.name.as_deref()),
+            ("namespaces", Some("shop"))
+        );
         assert_eq!(path.authorization_namespace(), Some("shop"));
         assert_eq!(ResourcePath::parse("/api/v1"), None);
         assert_eq!(ResourcePath::parse("/healthz"), None);

@@ -15,7 +15,10 @@ use super::write;
 
 /// Whether objects of `resource` are questions.
 pub(crate) fn is_review(resource: &Resource) -> bool {
-    matches!(resource.group.as_str(), "authorization.k8s.io" | "authentication.k8s.io")
+    matches!(
+        resource.group.as_str(),
+        "authorization.k8s.io" | "authentication.k8s.io"
+    )
 }
 
 /// `POST` of a review.
@@ -44,7 +47,13 @@ fn invalid(cause: Cause) -> ApiError {
 
 fn review_access(state: &mut State, call: &Call<'_>, object: &mut Value) -> ApiResult<()> {
     let spec = object.get("spec").cloned().unwrap_or_else(|| json!({}));
-    let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text = |value: &Value, key: &str| {
+        value
+            .get(key)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
     let resource = spec.get("resourceAttributes").filter(|v| !v.is_null());
     let path = spec.get("nonResourceAttributes").filter(|v| !v.is_null());
     let kind = call.resource.kind.as_str();
@@ -83,7 +92,11 @@ fn review_access(state: &mut State, call: &Call<'_>, object: &mut Value) -> ApiR
             ..User::default()
         };
         if user.name.is_empty() && user.groups.is_empty() {
-            return Err(invalid(Cause::invalid("spec.user", &json!(""), "at least one of user or group must be specified")));
+            return Err(invalid(Cause::invalid(
+                "spec.user",
+                &json!(""),
+                "at least one of user or group must be specified",
+            )));
         }
     }
     let ask = match (resource, path) {
@@ -123,15 +136,24 @@ fn review_access(state: &mut State, call: &Call<'_>, object: &mut Value) -> ApiR
 }
 
 fn review_rules(state: &State, call: &Call<'_>, object: &mut Value) {
-    let namespace = object.pointer("/spec/namespace").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let namespace = object
+        .pointer("/spec/namespace")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned();
     let rules = rbac::rules_of(state, call.user, &namespace);
-    let (paths, resources): (Vec<Value>, Vec<Value>) =
-        rules.into_iter().partition(|rule| rule.get("nonResourceURLs").is_some());
-    object["status"] = json!({"resourceRules": resources, "nonResourceRules": paths, "incomplete": false});
+    let (paths, resources): (Vec<Value>, Vec<Value>) = rules
+        .into_iter()
+        .partition(|rule| rule.get("nonResourceURLs").is_some());
+    object["status"] =
+        json!({"resourceRules": resources, "nonResourceRules": paths, "incomplete": false});
 }
 
 fn review_token(state: &State, call: &Call<'_>, object: &mut Value) {
-    let given = object.pointer("/spec/token").and_then(Value::as_str).unwrap_or_default();
+    let given = object
+        .pointer("/spec/token")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     object["status"] = match token::authenticate(state, given, call.now) {
         Some(user) => json!({"authenticated": true, "user": user.info()}),
         None => json!({"user": {}, "error": "invalid bearer token"}),
@@ -139,7 +161,11 @@ fn review_token(state: &State, call: &Call<'_>, object: &mut Value) {
 }
 
 /// Refuses roles and bindings that grant more than their writer holds.
-pub(crate) fn check_escalation(state: &mut State, call: &Call<'_>, object: &Value) -> ApiResult<()> {
+pub(crate) fn check_escalation(
+    state: &mut State,
+    call: &Call<'_>,
+    object: &Value,
+) -> ApiResult<()> {
     if call.resource.group != "rbac.authorization.k8s.io" || call.user.is_master() {
         return Ok(());
     }
@@ -159,12 +185,26 @@ pub(crate) fn check_escalation(state: &mut State, call: &Call<'_>, object: &Valu
             if authorize(state, call.user, &ask("escalate", &resource, &name)).is_ok() {
                 return Ok(());
             }
-            object.get("rules").and_then(Value::as_array).cloned().unwrap_or_default()
+            object
+                .get("rules")
+                .and_then(Value::as_array)
+                .cloned()
+                .unwrap_or_default()
         }
         _ => {
-            let kind = object.pointer("/roleRef/kind").and_then(Value::as_str).unwrap_or_default();
-            let role = object.pointer("/roleRef/name").and_then(Value::as_str).unwrap_or_default();
-            let of = if kind == "ClusterRole" { "clusterroles" } else { "roles" };
+            let kind = object
+                .pointer("/roleRef/kind")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
+            let role = object
+                .pointer("/roleRef/name")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
+            let of = if kind == "ClusterRole" {
+                "clusterroles"
+            } else {
+                "roles"
+            };
             if authorize(state, call.user, &ask("bind", of, role)).is_ok() {
                 return Ok(());
             }
@@ -173,7 +213,8 @@ pub(crate) fn check_escalation(state: &mut State, call: &Call<'_>, object: &Valu
             } else {
                 state.role_rules(&namespace, role)
             };
-            rules.ok_or_else(|| ApiError::not_found("rbac.authorization.k8s.io", &resource, role))?
+            rules
+                .ok_or_else(|| ApiError::not_found("rbac.authorization.k8s.io", &resource, role))?
         }
     };
     let held = rbac::rules_of(state, call.user, &namespace);

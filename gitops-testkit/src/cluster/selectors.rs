@@ -98,10 +98,7 @@ impl LabelSelector {
                 None => break,
                 Some(Token::Symbol(",")) => {
                     at += 1;
-                    if !matches!(
-                        tokens.get(at),
-                        Some(Token::Word(_) | Token::Symbol("!"))
-                    ) {
+                    if !matches!(tokens.get(at), Some(Token::Word(_) | Token::Symbol("!"))) {
                         return Err(ApiError::bad_request(format!(
                             "found '{}', expected: identifier after ','",
                             shown(tokens.get(at))
@@ -131,7 +128,11 @@ impl LabelSelector {
             Some(Token::Symbol(">")) => Operator::Greater,
             Some(Token::Symbol("<")) => Operator::Less,
             Some(Token::Word(word)) if word == "in" || word == "notin" => {
-                let operator = if word == "in" { Operator::In } else { Operator::NotIn };
+                let operator = if word == "in" {
+                    Operator::In
+                } else {
+                    Operator::NotIn
+                };
                 *at += 1;
                 return Ok((operator, Self::parse_set(key, tokens, at)?));
             }
@@ -223,7 +224,10 @@ impl LabelSelector {
                 Operator::NotIn => !value.is_some_and(listed),
                 Operator::Greater | Operator::Less => {
                     let left = value.and_then(|v| v.parse::<i64>().ok());
-                    let right = requirement.values.first().and_then(|v| v.parse::<i64>().ok());
+                    let right = requirement
+                        .values
+                        .first()
+                        .and_then(|v| v.parse::<i64>().ok());
                     match (left, right) {
                         (Some(left), Some(right)) if requirement.operator == Operator::Greater => {
                             left > right
@@ -343,7 +347,9 @@ impl FieldSelector {
                 )));
             };
             let value = unescape(value).map_err(|()| {
-                ApiError::bad_request(format!("invalid field selector: invalid escape sequence in {text:?}"))
+                ApiError::bad_request(format!(
+                    "invalid field selector: invalid escape sequence in {text:?}"
+                ))
             })?;
             if !supported.contains(field) {
                 return Err(ApiError::bad_request(supported.refusal(field)));
@@ -511,14 +517,10 @@ impl<'a> SelectableFields<'a> {
             ("", "Namespace") => (&["status.phase", "name"], Refusal::Plain),
             ("", "Secret") => (&["type"], Refusal::Plain),
             ("", "Service") => (&["spec.clusterIP", "spec.type"], Refusal::Plain),
-            ("batch", "Job") => (
-                &["status.successful"],
-                Refusal::Named("batchv1.Job"),
-            ),
-            ("apps", "StatefulSet") => (
-                &["status.successful"],
-                Refusal::Named("appsv1.StatefulSet"),
-            ),
+            ("batch", "Job") => (&["status.successful"], Refusal::Named("batchv1.Job")),
+            ("apps", "StatefulSet") => {
+                (&["status.successful"], Refusal::Named("appsv1.StatefulSet"))
+            }
             ("certificates.k8s.io", "CertificateSigningRequest") => {
                 (&["spec.signerName"], Refusal::Plain)
             }
@@ -589,7 +591,17 @@ mod tests {
             let selector = LabelSelector::parse(text).unwrap();
             assert_eq!(selector.matches(Some(&labels)), expected, "{text}");
         }
-        for bad in ["a b", "=x", "a in x", "a=b c", "(", ",", "a,", "a within (b)", "n>x"] {
+        for bad in [
+            "a b",
+            "=x",
+            "a in x",
+            "a=b c",
+            "(",
+            ",",
+            "a,",
+            "a within (b)",
+            "n>x",
+        ] {
             assert_eq!(LabelSelector::parse(bad).unwrap_err().code, 400, "{bad}");
         }
     }
@@ -610,6 +622,9 @@ mod tests {
         let error = FieldSelector::parse("spec.x=1", &secret).unwrap_err();
         assert_eq!(error.message, "field label not supported: spec.x");
         let error = FieldSelector::parse("nonsense", &secret).unwrap_err();
-        assert_eq!(error.message, "invalid selector: 'nonsense'; can't understand 'nonsense'");
+        assert_eq!(
+            error.message,
+            "invalid selector: 'nonsense'; can't understand 'nonsense'"
+        );
     }
 }

@@ -89,6 +89,10 @@ impl FakeCluster {
                 });
             }
         });
-        Ok(ServerHandle { address, stop, task })
+        Ok(ServerHandle {
+            address,
+            stop,
+            task,
+        })
     }
 }

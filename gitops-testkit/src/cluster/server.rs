@@ -73,11 +73,20 @@ pub(crate) fn administrator() -> User {
 }
 
 /// Finds out who sends a request.
-fn authenticate(state: &State, tokens: &Tokens, no_token: NoToken, headers: &HeaderMap, now: Timestamp) -> ApiResult<User> {
+fn authenticate(
+    state: &State,
+    tokens: &Tokens,
+    no_token: NoToken,
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> ApiResult<User> {
     let given = headers
         .get("authorization")
         .and_then(|value| value.to_str().ok())
-        .and_then(|text| text.strip_prefix("Bearer ").or_else(|| (text == "Bearer").then_some("")));
+        .and_then(|text| {
+            text.strip_prefix("Bearer ")
+                .or_else(|| (text == "Bearer").then_some(""))
+        });
     let user = match given.map(str::trim) {
         None if no_token == NoToken::Administrator => administrator(),
         None | Some("") => User::anonymous(),
@@ -99,13 +108,22 @@ fn impersonated(headers: &HeaderMap) -> ApiResult<Option<User>> {
             .map(str::to_owned)
             .collect()
     };
-    let name = values("impersonate-user").into_iter().next().unwrap_or_default();
+    let name = values("impersonate-user")
+        .into_iter()
+        .next()
+        .unwrap_or_default();
     let groups = values("impersonate-group");
-    let uid = values("impersonate-uid").into_iter().next().unwrap_or_default();
+    let uid = values("impersonate-uid")
+        .into_iter()
+        .next()
+        .unwrap_or_default();
     let mut extra: Vec<(String, Vec<String>)> = Vec::new();
     for key in headers.keys() {
         if let Some(field) = key.as_str().strip_prefix("impersonate-extra-") {
-            extra.push((super::request::decode(field, false).to_lowercase(), values(key.as_str())));
+            extra.push((
+                super::request::decode(field, false).to_lowercase(),
+                values(key.as_str()),
+            ));
         }
     }
     if name.is_empty() {
@@ -123,7 +141,10 @@ fn impersonated(headers: &HeaderMap) -> ApiResult<Option<User>> {
         ..User::default()
     };
     if user.groups.is_empty() {
-        if let Some((namespace, _)) = name.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':')) {
+        if let Some((namespace, _)) = name
+            .strip_prefix("system:serviceaccount:")
+            .and_then(|rest| rest.split_once(':'))
+        {
             user.groups = vec![
                 "system:serviceaccounts".to_owned(),
                 format!("system:serviceaccounts:{namespace}"),
@@ -145,13 +166,18 @@ fn may_impersonate(state: &mut State, user: &User, other: &User) -> bool {
         namespace: namespace.to_owned(),
         ..Attributes::default()
     };
-    match other.name.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':')) {
+    match other
+        .name
+        .strip_prefix("system:serviceaccount:")
+        .and_then(|rest| rest.split_once(':'))
+    {
         Some((namespace, name)) => asks.push(ask("serviceaccounts", name, namespace)),
         None => asks.push(ask("users", &other.name, "")),
     }
     for group in &other.groups {
         let implied = matches!(group.as_str(), rbac::AUTHENTICATED | rbac::UNAUTHENTICATED)
-            || other.name.starts_with("system:serviceaccount:") && group.starts_with("system:serviceaccounts");
+            || other.name.starts_with("system:serviceaccount:")
+                && group.starts_with("system:serviceaccounts");
         if !implied {
             asks.push(ask("groups", group, ""));
         }
@@ -172,7 +198,8 @@ fn may_impersonate(state: &mut State, user: &User, other: &User) -> bool {
         }
     }
     state.ensure_roles();
-    asks.iter().all(|ask| rbac::authorize(state, user, ask).is_some())
+    asks.iter()
+        .all(|ask| rbac::authorize(state, user, ask).is_some())
 }
 
 /// Whether `user` may; the 403 if not.
@@ -192,19 +219,31 @@ fn refused(user: &User, ask: &Attributes) -> ApiError {
         let mut error = ApiError::new(
             403,
             "Forbidden",
-            format!("forbidden: User {:?} cannot {} path {path:?}", user.name, ask.verb),
+            format!(
+                "forbidden: User {:?} cannot {} path {path:?}",
+                user.name, ask.verb
+            ),
         );
         error.details = Some(json!({}));
         return error;
     }
-    ApiError::forbidden(&ask.group, &ask.resource, &ask.name, &rbac::refusal(user, ask))
+    ApiError::forbidden(
+        &ask.group,
+        &ask.resource,
+        &ask.name,
+        &rbac::refusal(user, ask),
+    )
 }
 
 fn verb_of(method: &Method, path: Option<&ResourcePath>, query: &Query) -> String {
     let verb = match *method {
         Method::GET | Method::HEAD => match path {
             Some(path) if path.name.is_none() || path.old_watch => {
-                if path.old_watch || query.flag("watch") { "watch" } else { "list" }
+                if path.old_watch || query.flag("watch") {
+                    "watch"
+                } else {
+                    "list"
+                }
             }
             _ => "get",
         },
@@ -337,7 +376,10 @@ fn ask_for(path: Option<&ResourcePath>, query: &Query, verb: &str, raw: &str) ->
         resource: path.resource.clone(),
         subresource: path.subresource.clone().unwrap_or_default(),
         name: path.name.clone().or(selected).unwrap_or_default(),
-        namespace: path.authorization_namespace().unwrap_or_default().to_owned(),
+        namespace: path
+            .authorization_namespace()
+            .unwrap_or_default()
+            .to_owned(),
         path: None,
     }
 }
@@ -403,7 +445,11 @@ fn resource(
         Ok(Outcome::Watch(watch)) => Ok(Reply::Watch(watch)),
         Ok(Outcome::Answer(answer)) => finish(state, &call, answer),
         Err(error) => {
-            let warnings = if call.warnings.is_empty() { prepared } else { call.warnings };
+            let warnings = if call.warnings.is_empty() {
+                prepared
+            } else {
+                call.warnings
+            };
             Err(error.with_warnings(&warnings))
         }
     }
@@ -456,7 +502,11 @@ fn state_for(state: &mut State, call: &Call<'_>) {
 
 /// Puts an answer into the form that was asked for.
 fn finish(state: &State, call: &Call<'_>, answer: Answer) -> ApiResult<Reply> {
-    let content_type = if call.accepted.yaml { "application/yaml" } else { "application/json" };
+    let content_type = if call.accepted.yaml {
+        "application/yaml"
+    } else {
+        "application/json"
+    };
     let whole = |code: u16, content_type: &str, body: Vec<u8>| Reply::Whole {
         code,
         content_type: content_type.to_owned(),
@@ -468,7 +518,11 @@ fn finish(state: &State, call: &Call<'_>, answer: Answer) -> ApiResult<Reply> {
         Answer::Text { code, body } => whole(code, "text/plain", body.into_bytes()),
         Answer::Json { code, body } if call.accepted.yaml => {
             let value: Value = serde_json::from_str(&body).unwrap_or_default();
-            whole(code, content_type, gitops_core::yaml::to_yaml(&value).into_bytes())
+            whole(
+                code,
+                content_type,
+                gitops_core::yaml::to_yaml(&value).into_bytes(),
+            )
         }
         Answer::Json { code, body } => whole(code, content_type, body.into_bytes()),
         Answer::Object { code, object } => {
@@ -480,7 +534,11 @@ fn finish(state: &State, call: &Call<'_>, answer: Answer) -> ApiResult<Reply> {
                     .map_err(|error| error.with_warnings(&call.warnings))?
             };
             if call.accepted.yaml {
-                whole(code, content_type, gitops_core::yaml::to_yaml(&object).into_bytes())
+                whole(
+                    code,
+                    content_type,
+                    gitops_core::yaml::to_yaml(&object).into_bytes(),
+                )
             } else {
                 whole(code, content_type, line(&object))
             }

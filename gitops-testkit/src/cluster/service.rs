@@ -66,7 +66,10 @@ impl ClusterService {
         self
     }
 
-    async fn respond<B>(self, request: http::Request<B>) -> Result<http::Response<ClusterBody>, ConnectionLost>
+    async fn respond<B>(
+        self,
+        request: http::Request<B>,
+    ) -> Result<http::Response<ClusterBody>, ConnectionLost>
     where
         B: Body + Send + 'static,
         B::Data: Send,
@@ -88,7 +91,12 @@ impl ClusterService {
             Err(_) => return Err(ConnectionLost),
         };
         let mut facts = Facts::default();
-        server::describe(&parts.method, parts.uri.path(), parts.uri.query().unwrap_or_default(), &mut facts);
+        server::describe(
+            &parts.method,
+            parts.uri.path(),
+            parts.uri.query().unwrap_or_default(),
+            &mut facts,
+        );
         let user_agent = header(&parts.headers, "user-agent");
         let info = RequestInfo::new(&facts, &user_agent);
         let (number, effects) = {
@@ -122,7 +130,13 @@ impl ClusterService {
                     body: &body,
                     user: self.user.as_ref(),
                 };
-                server::answer(&mut locked.state, &self.inner.tokens, self.no_token, &request, &mut facts)
+                server::answer(
+                    &mut locked.state,
+                    &self.inner.tokens,
+                    self.no_token,
+                    &request,
+                    &mut facts,
+                )
             }
         };
         let status = match &reply {
@@ -143,7 +157,8 @@ impl ClusterService {
                 namespace: facts.namespace,
                 name: facts.name,
                 uri: parts.uri.to_string(),
-                content_type: Some(header(&parts.headers, "content-type")).filter(|t| !t.is_empty()),
+                content_type: Some(header(&parts.headers, "content-type"))
+                    .filter(|t| !t.is_empty()),
                 status: if lose { 0 } else { status },
                 duration: started.elapsed(),
                 body,
@@ -160,11 +175,20 @@ impl ClusterService {
     fn response(&self, reply: Reply) -> http::Response<ClusterBody> {
         let mut response = http::Response::new(ClusterBody(Content::Whole(None)));
         let headers = response.headers_mut();
-        headers.insert("cache-control", http::HeaderValue::from_static("no-cache, private"));
+        headers.insert(
+            "cache-control",
+            http::HeaderValue::from_static("no-cache, private"),
+        );
         match reply {
             Reply::Watch(watch) => {
-                headers.insert("content-type", http::HeaderValue::from_static("application/json"));
-                *response.body_mut() = ClusterBody(Content::Watch(Box::new(WatchStream::new(*watch, self.inner.clone()))));
+                headers.insert(
+                    "content-type",
+                    http::HeaderValue::from_static("application/json"),
+                );
+                *response.body_mut() = ClusterBody(Content::Watch(Box::new(WatchStream::new(
+                    *watch,
+                    self.inner.clone(),
+                ))));
             }
             Reply::Whole {
                 code,
@@ -185,8 +209,8 @@ impl ClusterService {
                 if let Some(seconds) = retry_after {
                     headers.insert("retry-after", seconds.into());
                 }
-                *response.status_mut() =
-                    http::StatusCode::from_u16(code).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
+                *response.status_mut() = http::StatusCode::from_u16(code)
+                    .unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
                 *response.body_mut() = ClusterBody(Content::Whole(Some(body.into())));
             }
         }
@@ -242,7 +266,10 @@ impl Body for ClusterBody {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match &mut self.0 {
             Content::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Content::Watch(stream) => Pin::new(stream.as_mut())

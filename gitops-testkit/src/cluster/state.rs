@@ -125,7 +125,11 @@ impl State {
             },
             "status": {"loadBalancer": {}},
         });
-        self.store.put(&StorageKey::new("", "services"), "default/kubernetes", &mut service);
+        self.store.put(
+            &StorageKey::new("", "services"),
+            "default/kubernetes",
+            &mut service,
+        );
     }
 
     /// Books the addresses of the Services that there are.
@@ -142,11 +146,22 @@ impl State {
         }
         let bootstrap: Value = serde_json::from_str(BOOTSTRAP).unwrap_or_default();
         let mut version = 2;
-        for (list, resource) in [("clusterRoles", "clusterroles"), ("clusterRoleBindings", "clusterrolebindings")] {
+        for (list, resource) in [
+            ("clusterRoles", "clusterroles"),
+            ("clusterRoleBindings", "clusterrolebindings"),
+        ] {
             let key = StorageKey::new(RBAC, resource);
-            for object in bootstrap.get(list).and_then(Value::as_array).into_iter().flatten() {
+            for object in bootstrap
+                .get(list)
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+            {
                 let mut object = object.clone();
-                let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+                let name = object["metadata"]["name"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned();
                 object["metadata"]["uid"] = json!(self.random.uid());
                 object["metadata"]["creationTimestamp"] = json!(seconds(self.started));
                 object["metadata"]["resourceVersion"] = json!(version.to_string());
@@ -161,7 +176,12 @@ impl State {
     }
 
     /// The resource that a path names.
-    pub(crate) fn resource(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Resource>> {
+    pub(crate) fn resource(
+        &self,
+        group: &str,
+        version: &str,
+        plural: &str,
+    ) -> Option<Arc<Resource>> {
         if let Some(found) = Builtins::get().find(group, version, plural) {
             return Some(found.clone());
         }
@@ -222,7 +242,10 @@ impl State {
                 continue;
             }
             for resource in custom::resources(&crd) {
-                customs.entry(resource.group.clone()).or_default().push(Arc::new(resource));
+                customs
+                    .entry(resource.group.clone())
+                    .or_default()
+                    .push(Arc::new(resource));
             }
         }
         self.customs = customs;
@@ -233,7 +256,12 @@ impl State {
         convert::from_storage(resource, stored.value())
     }
 
-    pub(crate) fn find(&self, resource: &Resource, namespace: Option<&str>, name: &str) -> Option<Arc<Stored>> {
+    pub(crate) fn find(
+        &self,
+        resource: &Resource,
+        namespace: Option<&str>,
+        name: &str,
+    ) -> Option<Arc<Stored>> {
         self.store
             .get(&resource.storage, &object_key(namespace, name))
             .cloned()
@@ -241,7 +269,9 @@ impl State {
 
     /// A namespace, if there is one.
     pub(crate) fn namespace(&self, name: &str) -> Option<Value> {
-        self.store.get(&namespaces(), name).map(|stored| stored.value())
+        self.store
+            .get(&namespaces(), name)
+            .map(|stored| stored.value())
     }
 }
 
@@ -256,7 +286,8 @@ pub(crate) fn condition(object: &Value, kind: &str) -> bool {
 }
 
 fn token_key(seed: u64) -> [u8; 32] {
-    *gitops_core::Digest::of_parts([b"service account tokens".as_slice(), &seed.to_be_bytes()]).as_bytes()
+    *gitops_core::Digest::of_parts([b"service account tokens".as_slice(), &seed.to_be_bytes()])
+        .as_bytes()
 }
 
 impl Roles for State {
@@ -269,15 +300,24 @@ impl Roles for State {
     }
 
     fn cluster_role_rules(&self, name: &str) -> Option<Vec<Value>> {
-        self.store.get(&StorageKey::new(RBAC, "clusterroles"), name)?;
+        self.store
+            .get(&StorageKey::new(RBAC, "clusterroles"), name)?;
         let rules = self.aggregated(name, &mut Vec::new());
         Some(rules)
     }
 
     fn role_rules(&self, namespace: &str, name: &str) -> Option<Vec<Value>> {
         let key = object_key(Some(namespace), name);
-        let role = self.store.get(&StorageKey::new(RBAC, "roles"), &key)?.value();
-        Some(role.get("rules").and_then(Value::as_array).cloned().unwrap_or_default())
+        let role = self
+            .store
+            .get(&StorageKey::new(RBAC, "roles"), &key)?
+            .value();
+        Some(
+            role.get("rules")
+                .and_then(Value::as_array)
+                .cloned()
+                .unwrap_or_default(),
+        )
     }
 }
 
@@ -300,7 +340,11 @@ impl State {
             return Vec::new();
         };
         let role = role.value();
-        let mut rules = role.get("rules").and_then(Value::as_array).cloned().unwrap_or_default();
+        let mut rules = role
+            .get("rules")
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default();
         let selectors: Vec<LabelSelector> = role
             .pointer("/aggregationRule/clusterRoleSelectors")
             .and_then(Value::as_array)
@@ -310,8 +354,14 @@ impl State {
             .collect();
         if !selectors.is_empty() {
             for other in self.rbac("clusterroles", None) {
-                if selectors.iter().any(|s| s.matches(other.pointer("/metadata/labels"))) {
-                    let other = other["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+                if selectors
+                    .iter()
+                    .any(|s| s.matches(other.pointer("/metadata/labels")))
+                {
+                    let other = other["metadata"]["name"]
+                        .as_str()
+                        .unwrap_or_default()
+                        .to_owned();
                     rules.extend(self.aggregated(&other, seen));
                 }
             }

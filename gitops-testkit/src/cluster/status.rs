@@ -156,11 +156,18 @@ impl ApiError {
     }
 
     pub(crate) fn already_exists(group: &str, resource: &str, name: &str, deleting: bool) -> Self {
-        let prefix = if deleting { "object is being deleted: " } else { "" };
+        let prefix = if deleting {
+            "object is being deleted: "
+        } else {
+            ""
+        };
         Self::new(
             409,
             "AlreadyExists",
-            format!("{prefix}{} {name:?} already exists", qualified(group, resource)),
+            format!(
+                "{prefix}{} {name:?} already exists",
+                qualified(group, resource)
+            ),
         )
         .with_details(details(name, group, resource))
     }
@@ -305,7 +312,10 @@ impl ApiError {
 
     /// An error around a `Status` with code 422.
     pub(crate) fn from_status(status: Value) -> Self {
-        let message = status.get("message").and_then(Value::as_str).unwrap_or_default();
+        let message = status
+            .get("message")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         Self {
             status: Some(status.clone()),
             ..Self::new(422, "Invalid", message)
@@ -370,7 +380,12 @@ mod tests {
             error.message,
             r#"ConfigMap "x" is invalid: metadata.labels: Invalid value: "a b": bad"#
         );
-        assert_eq!(error.to_status()["details"]["causes"].as_array().map(Vec::len), Some(2));
+        assert_eq!(
+            error.to_status()["details"]["causes"]
+                .as_array()
+                .map(Vec::len),
+            Some(2)
+        );
     }
 
     #[test]

@@ -160,7 +160,10 @@ impl Store {
                 if entry.resource_version <= version {
                     break;
                 }
-                if prefix.as_ref().is_some_and(|p| !entry.key.starts_with(p.as_str())) {
+                if prefix
+                    .as_ref()
+                    .is_some_and(|p| !entry.key.starts_with(p.as_str()))
+                {
                     continue;
                 }
                 match &entry.previous {
@@ -197,10 +200,12 @@ impl Store {
 
     fn table(&mut self, resource: &StorageKey) -> &mut Table {
         let floor = self.floor;
-        self.tables.entry(resource.clone()).or_insert_with(|| Table {
-            compacted: floor,
-            ..Table::default()
-        })
+        self.tables
+            .entry(resource.clone())
+            .or_insert_with(|| Table {
+                compacted: floor,
+                ..Table::default()
+            })
     }
 
     /// Writes `object` under the next version, which is put into its metadata, and
@@ -221,7 +226,11 @@ impl Store {
             limit,
             LogEntry {
                 resource_version: version,
-                change: if previous.is_some() { Change::Modified } else { Change::Added },
+                change: if previous.is_some() {
+                    Change::Modified
+                } else {
+                    Change::Added
+                },
                 key,
                 object: stored,
                 previous,
@@ -339,7 +348,10 @@ impl Table {
 
 fn set_version(object: &mut Value, version: u64) {
     if let Some(meta) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-        meta.insert("resourceVersion".to_owned(), Value::from(version.to_string()));
+        meta.insert(
+            "resourceVersion".to_owned(),
+            Value::from(version.to_string()),
+        );
     }
 }
 
@@ -359,13 +371,19 @@ mod tests {
         let second = store.put(&maps(), "a/x", &mut json!({"metadata": {}, "data": {}}));
         let last = store.delete(&maps(), "a/x").unwrap();
         assert_eq!(second, first + 1);
-        assert_eq!(last["metadata"]["resourceVersion"], (second + 1).to_string());
+        assert_eq!(
+            last["metadata"]["resourceVersion"],
+            (second + 1).to_string()
+        );
         let changes: Vec<_> = store
             .events_after(&maps(), first, 10)
             .into_iter()
             .map(|e| (e.change, e.resource_version))
             .collect();
-        assert_eq!(changes, [(Change::Modified, second), (Change::Deleted, second + 1)]);
+        assert_eq!(
+            changes,
+            [(Change::Modified, second), (Change::Deleted, second + 1)]
+        );
     }
 
     #[test]
@@ -376,11 +394,16 @@ mod tests {
         store.delete(&maps(), "a/x");
         let names = |version| {
             store.list_at(&maps(), Some("a"), version).map(|list| {
-                list.into_iter().map(|(k, _)| k.to_string()).collect::<Vec<_>>()
+                list.into_iter()
+                    .map(|(k, _)| k.to_string())
+                    .collect::<Vec<_>>()
             })
         };
         assert_eq!(names(first + 2), Some(vec!["a/y".to_owned()]));
-        assert_eq!(names(first + 1), Some(vec!["a/x".to_owned(), "a/y".to_owned()]));
+        assert_eq!(
+            names(first + 1),
+            Some(vec!["a/x".to_owned(), "a/y".to_owned()])
+        );
         assert_eq!(names(first), Some(vec!["a/x".to_owned()]));
         assert_eq!(names(first - 1), None);
     }
@@ -391,7 +414,11 @@ mod tests {
         for key in ["a/z", "a-b/a", "b/a"] {
             store.put(&maps(), key, &mut json!({"metadata": {}}));
         }
-        let keys: Vec<_> = store.list(&maps(), None).into_iter().map(|(k, _)| k.to_string()).collect();
+        let keys: Vec<_> = store
+            .list(&maps(), None)
+            .into_iter()
+            .map(|(k, _)| k.to_string())
+            .collect();
         assert_eq!(keys, ["a-b/a", "a/z", "b/a"]);
     }
 

@@ -55,7 +55,10 @@ pub(crate) fn orphans_by_default(resource: &Resource) -> bool {
 }
 
 fn generation(object: &Value) -> i64 {
-    object.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or(0)
+    object
+        .pointer("/metadata/generation")
+        .and_then(Value::as_i64)
+        .unwrap_or(0)
 }
 
 fn set_generation(object: &mut Value, generation: i64) {

@@ -24,11 +24,20 @@ pub(crate) fn takes_path(path: &ResourcePath) -> bool {
 }
 
 /// The answer to a request for a subresource.
-pub(crate) fn answer(state: &mut State, call: &mut Call<'_>, sub: &str, verb: &str) -> ApiResult<Answer> {
+pub(crate) fn answer(
+    state: &mut State,
+    call: &mut Call<'_>,
+    sub: &str,
+    verb: &str,
+) -> ApiResult<Answer> {
     let resource = call.resource.clone();
     let Some(known) = resource.subresource(sub) else {
         // A custom resource answers as if the object were missing.
-        return Err(if resource.is_custom() { call.not_found() } else { ApiError::no_such_path() });
+        return Err(if resource.is_custom() {
+            call.not_found()
+        } else {
+            ApiError::no_such_path()
+        });
     };
     if !known.verbs.iter().any(|v| v == verb) {
         return Err(ApiError::method_not_allowed());
@@ -40,8 +49,12 @@ pub(crate) fn answer(state: &mut State, call: &mut Call<'_>, sub: &str, verb: &s
         ("finalize", _) => write::update(state, call, Target::Other("finalize")),
         ("resize", "update") => write::update(state, call, Target::Other("resize")),
         ("resize", _) => write::patch(state, call, Target::Other("resize")),
-        ("ephemeralcontainers", "update") => write::update(state, call, Target::Other("ephemeralcontainers")),
-        ("ephemeralcontainers", _) => write::patch(state, call, Target::Other("ephemeralcontainers")),
+        ("ephemeralcontainers", "update") => {
+            write::update(state, call, Target::Other("ephemeralcontainers"))
+        }
+        ("ephemeralcontainers", _) => {
+            write::patch(state, call, Target::Other("ephemeralcontainers"))
+        }
         ("approval", "update") => write::update(state, call, Target::Other("approval")),
         ("approval", _) => write::patch(state, call, Target::Other("approval")),
         ("scale", "get") => {
@@ -54,16 +67,24 @@ pub(crate) fn answer(state: &mut State, call: &mut Call<'_>, sub: &str, verb: &s
         ("token", _) => token_request(state, call),
         ("log", _) => {
             existing(state, call)?;
-            Ok(Answer::Text { code: 200, body: String::new() })
+            Ok(Answer::Text {
+                code: 200,
+                body: String::new(),
+            })
         }
         _ => {
             existing(state, call)?;
-            Err(ApiError::bad_request(format!("{sub} needs a node, and a fake cluster has none")))
+            Err(ApiError::bad_request(format!(
+                "{sub} needs a node, and a fake cluster has none"
+            )))
         }
     }
 }
 
-fn existing(state: &State, call: &Call<'_>) -> ApiResult<(std::sync::Arc<super::store::Stored>, Value)> {
+fn existing(
+    state: &State,
+    call: &Call<'_>,
+) -> ApiResult<(std::sync::Arc<super::store::Stored>, Value)> {
     let stored = state
         .find(&call.resource, call.namespace(), call.name())
         .ok_or_else(|| call.not_found())?;
@@ -101,7 +122,13 @@ fn replicas_path(resource: &Resource) -> Vec<String> {
 /// The scale of an object.
 fn scale_of(resource: &Resource, object: &Value) -> ApiResult<Value> {
     let mut meta = Map::new();
-    for key in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
+    for key in [
+        "name",
+        "namespace",
+        "uid",
+        "resourceVersion",
+        "creationTimestamp",
+    ] {
         if let Some(value) = object["metadata"].get(key) {
             meta.insert(key.to_owned(), value.clone());
         }
@@ -209,10 +236,17 @@ fn write_scale(state: &mut State, call: &mut Call<'_>, verb: &str) -> ApiResult<
             }
             let (_, live) = existing(state, call)?;
             let shown = scale_of(&resource, &live)?;
-            let (patched, notes) = write::apply_patch(&scale_type, &content_type, call.body, &shown)?;
+            let (patched, notes) =
+                write::apply_patch(&scale_type, &content_type, call.body, &shown)?;
             let mut read = objects::read_patched(&scale_type, patched)?;
             read.strict.splice(0..0, notes);
-            objects::strict(&scale_type, &read, options.validation, &mut call.warnings, objects::Origin::Patch)?;
+            objects::strict(
+                &scale_type,
+                &read,
+                options.validation,
+                &mut call.warnings,
+                objects::Origin::Patch,
+            )?;
             read.object
         }
     };
@@ -251,13 +285,30 @@ fn set_entries(object: &mut Value, entries: Option<Value>) {
 }
 
 /// Writes the replicas of a scale into its object.
-fn store_scale(state: &mut State, call: &mut Call<'_>, options: &WriteOptions, wanted: &Value) -> ApiResult<Answer> {
+fn store_scale(
+    state: &mut State,
+    call: &mut Call<'_>,
+    options: &WriteOptions,
+    wanted: &Value,
+) -> ApiResult<Answer> {
     let resource = call.resource.clone();
     let (stored, live) = existing(state, call)?;
-    let replicas = wanted.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(0);
+    let replicas = wanted
+        .pointer("/spec/replicas")
+        .and_then(Value::as_i64)
+        .unwrap_or(0);
     if replicas < 0 {
-        let cause = Cause::invalid("spec.replicas", &json!(replicas), "must be greater than or equal to 0");
-        return Err(ApiError::invalid("autoscaling", "Scale", call.name(), &[cause]));
+        let cause = Cause::invalid(
+            "spec.replicas",
+            &json!(replicas),
+            "must be greater than or equal to 0",
+        );
+        return Err(ApiError::invalid(
+            "autoscaling",
+            "Scale",
+            call.name(),
+            &[cause],
+        ));
     }
     let stated = stated_version(wanted)?;
     if stated != 0 && stated != stored.resource_version {
@@ -269,7 +320,10 @@ fn store_scale(state: &mut State, call: &mut Call<'_>, options: &WriteOptions, w
             &resource.group,
             &resource.plural,
             call.name(),
-            &format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", meta_text(&live, "uid")),
+            &format!(
+                "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+                meta_text(&live, "uid")
+            ),
         ));
     }
     let shown = scale_of(&resource, &live)?;
@@ -285,12 +339,27 @@ fn store_scale(state: &mut State, call: &mut Call<'_>, options: &WriteOptions, w
 fn other_body(call: &Call<'_>, kind: &str) -> ApiResult<Value> {
     let body = write::json_body(call)?;
     let read = crate::kinds::decode_untyped(&body.bytes).map_err(|error| {
-        ApiError::bad_request(format!("the object provided is unrecognized (must be of type {kind}): {error}"))
+        ApiError::bad_request(format!(
+            "the object provided is unrecognized (must be of type {kind}): {error}"
+        ))
     })?;
-    let given = read.object.get("kind").and_then(Value::as_str).unwrap_or_default();
+    let given = read
+        .object
+        .get("kind")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     if !given.is_empty() && given != kind {
-        let version = read.object.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
-        return Err(objects::cannot_be_handled(given, version, kind, "unknown conversion"));
+        let version = read
+            .object
+            .get("apiVersion")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        return Err(objects::cannot_be_handled(
+            given,
+            version,
+            kind,
+            "unknown conversion",
+        ));
     }
     Ok(read.object)
 }
@@ -308,9 +377,14 @@ fn bind(state: &mut State, call: &mut Call<'_>) -> ApiResult<Answer> {
     let binding = other_body(call, "Binding")?;
     let name = meta_text(&binding, "name");
     if !name.is_empty() && name != call.name() {
-        return Err(ApiError::bad_request("name in URL does not match name in Binding object"));
+        return Err(ApiError::bad_request(
+            "name in URL does not match name in Binding object",
+        ));
     }
-    let node = binding.pointer("/target/name").and_then(Value::as_str).unwrap_or_default();
+    let node = binding
+        .pointer("/target/name")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     if node.is_empty() {
         let cause = Cause::required("target.name", "");
         return Err(ApiError::invalid("", "Binding", call.name(), &[cause]));
@@ -318,14 +392,26 @@ fn bind(state: &mut State, call: &mut Call<'_>) -> ApiResult<Answer> {
     let (_, mut pod) = existing(state, call)?;
     let conflict = |why: String| Err(ApiError::conflict("", "pods/binding", call.name(), &why));
     if !meta_text(&pod, "deletionTimestamp").is_empty() {
-        return conflict(format!("pod {} is being deleted, cannot be assigned to a host", call.name()));
+        return conflict(format!(
+            "pod {} is being deleted, cannot be assigned to a host",
+            call.name()
+        ));
     }
-    let current = pod.pointer("/spec/nodeName").and_then(Value::as_str).unwrap_or_default();
+    let current = pod
+        .pointer("/spec/nodeName")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     if !current.is_empty() {
-        return conflict(format!("pod {} is already assigned to node {current:?}", call.name()));
+        return conflict(format!(
+            "pod {} is already assigned to node {current:?}",
+            call.name()
+        ));
     }
     pod["spec"]["nodeName"] = json!(node);
-    if let Some(annotations) = binding.pointer("/metadata/annotations").and_then(Value::as_object) {
+    if let Some(annotations) = binding
+        .pointer("/metadata/annotations")
+        .and_then(Value::as_object)
+    {
         let meta = metadata_mut(&mut pod);
         let slot = meta.entry("annotations").or_insert_with(|| json!({}));
         if let Some(map) = slot.as_object_mut() {
@@ -361,19 +447,36 @@ fn evict(state: &mut State, call: &mut Call<'_>) -> ApiResult<Answer> {
     let eviction = other_body(call, "Eviction")?;
     let name = meta_text(&eviction, "name");
     if !name.is_empty() && name != call.name() {
-        return Err(ApiError::bad_request("name in URL does not match name in Eviction object"));
+        return Err(ApiError::bad_request(
+            "name in URL does not match name in Eviction object",
+        ));
     }
-    let query_dry_run = WriteOptions::read(call.query, OptionsKind::Create, call.user_agent())?.dry_run;
-    let mut options = DeleteOptions::read(call.query, Some(eviction.get("deleteOptions").unwrap_or(&Value::Null)))?;
+    let query_dry_run =
+        WriteOptions::read(call.query, OptionsKind::Create, call.user_agent())?.dry_run;
+    let mut options = DeleteOptions::read(
+        call.query,
+        Some(eviction.get("deleteOptions").unwrap_or(&Value::Null)),
+    )?;
     options.dry_run |= query_dry_run;
     let (_, pod) = existing(state, call)?;
-    let phase = pod.pointer("/status/phase").and_then(Value::as_str).unwrap_or_default();
-    let exempt = matches!(phase, "Succeeded" | "Failed" | "Pending") || !meta_text(&pod, "deletionTimestamp").is_empty();
+    let phase = pod
+        .pointer("/status/phase")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let exempt = matches!(phase, "Succeeded" | "Failed" | "Pending")
+        || !meta_text(&pod, "deletionTimestamp").is_empty();
     if !exempt {
         check_budget(state, call, &pod, options.dry_run)?;
     }
     let resource = call.resource.clone();
-    delete::delete_with(state, &resource, call.namespace(), call.name(), &options, call.now)?;
+    delete::delete_with(
+        state,
+        &resource,
+        call.namespace(),
+        call.name(),
+        &options,
+        call.now,
+    )?;
     Ok(created())
 }
 
@@ -386,7 +489,8 @@ fn check_budget(state: &mut State, call: &Call<'_>, pod: &Value, dry_run: bool) 
         .map(|(key, stored)| (key.to_string(), stored.value()))
         .filter(|(_, budget)| {
             let selector = &budget["spec"]["selector"];
-            !selector.is_null() && LabelSelector::from_object(selector).matches(pod.pointer("/metadata/labels"))
+            !selector.is_null()
+                && LabelSelector::from_object(selector).matches(pod.pointer("/metadata/labels"))
         })
         .collect();
     if budgets.len() > 1 {
@@ -446,10 +550,18 @@ fn token_request(state: &mut State, call: &mut Call<'_>) -> ApiResult<Answer> {
     resource.builtin = crate::kinds::Kind::lookup("authentication.k8s.io", "v1", "TokenRequest");
     let mut request = write::read_object_of(call, &resource, &options)?;
     let (_, account) = existing(state, call)?;
-    let expiration = request.pointer("/spec/expirationSeconds").and_then(Value::as_i64).unwrap_or(3600);
+    let expiration = request
+        .pointer("/spec/expirationSeconds")
+        .and_then(Value::as_i64)
+        .unwrap_or(3600);
     let invalid = |why: &str| {
         let cause = Cause::invalid("spec.expirationSeconds", &json!(expiration), why);
-        Err(ApiError::invalid("authentication.k8s.io", "TokenRequest", "", &[cause]))
+        Err(ApiError::invalid(
+            "authentication.k8s.io",
+            "TokenRequest",
+            "",
+            &[cause],
+        ))
     };
     if expiration < 600 {
         return invalid("may not specify a duration less than 10 minutes");
@@ -457,12 +569,23 @@ fn token_request(state: &mut State, call: &mut Call<'_>) -> ApiResult<Answer> {
     if expiration > 1 << 32 {
         return invalid("may not specify a duration larger than 2^32 seconds");
     }
-    let given = request.pointer("/spec/audiences").and_then(Value::as_array).cloned().unwrap_or_default();
-    let mut audiences: Vec<String> = given.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+    let given = request
+        .pointer("/spec/audiences")
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
+    let mut audiences: Vec<String> = given
+        .iter()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect();
     if audiences.is_empty() {
         audiences.push("https://kubernetes.default.svc".to_owned());
     }
-    let expires = call.now.checked_add(SignedDuration::from_secs(expiration)).unwrap_or(call.now);
+    let expires = call
+        .now
+        .checked_add(SignedDuration::from_secs(expiration))
+        .unwrap_or(call.now);
     let issued = token::issue(
         state,
         &token::Claims {
@@ -490,5 +613,8 @@ fn token_request(state: &mut State, call: &mut Call<'_>) -> ApiResult<Answer> {
         request["spec"]["boundObjectRef"] = Value::Null;
     }
     request["status"] = json!({"token": issued, "expirationTimestamp": seconds(expires)});
-    Ok(Answer::Object { code: 201, object: request })
+    Ok(Answer::Object {
+        code: 201,
+        object: request,
+    })
 }

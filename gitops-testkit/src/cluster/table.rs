@@ -16,7 +16,13 @@ enum Include {
 }
 
 /// `objects` as a Table.
-pub(crate) fn table(_state: &State, call: &Call<'_>, objects: &[Value], meta: Value, columns: bool) -> ApiResult<Value> {
+pub(crate) fn table(
+    _state: &State,
+    call: &Call<'_>,
+    objects: &[Value],
+    meta: Value,
+    columns: bool,
+) -> ApiResult<Value> {
     let include = match call.query.get("includeObject") {
         None | Some("" | "Metadata") => Include::Metadata,
         Some("Object") => Include::Object,

@@ -39,7 +39,11 @@ pub(crate) fn issue(state: &State, claims: &Claims<'_>) -> String {
         },
     })
     .to_string();
-    let text = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
+    let text = format!(
+        "{}.{}",
+        URL_SAFE_NO_PAD.encode(header),
+        URL_SAFE_NO_PAD.encode(payload)
+    );
     format!("{text}.{}", signature(&state.token_key, &text))
 }
 
@@ -60,14 +64,20 @@ pub(crate) fn authenticate(state: &State, token: &str, now: Timestamp) -> Option
     let uid = account["serviceaccount"]["uid"].as_str()?;
     let stored = state
         .store
-        .get(&StorageKey::new("", "serviceaccounts"), &object_key(Some(namespace), name))?
+        .get(
+            &StorageKey::new("", "serviceaccounts"),
+            &object_key(Some(namespace), name),
+        )?
         .value();
     if stored["metadata"]["uid"] != uid {
         return None;
     }
     let mut user = User::new(
         &format!("system:serviceaccount:{namespace}:{name}"),
-        &["system:serviceaccounts", &format!("system:serviceaccounts:{namespace}")],
+        &[
+            "system:serviceaccounts",
+            &format!("system:serviceaccounts:{namespace}"),
+        ],
     );
     uid.clone_into(&mut user.uid);
     Some(user)

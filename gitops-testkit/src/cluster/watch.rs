@@ -107,7 +107,9 @@ impl Watch {
     }
 
     fn wants(&self, object: &Value) -> bool {
-        self.name.as_ref().is_none_or(|name| object["metadata"]["name"] == name.as_str())
+        self.name
+            .as_ref()
+            .is_none_or(|name| object["metadata"]["name"] == name.as_str())
             && self.selection.matches(object)
     }
 
@@ -202,7 +204,15 @@ impl Watch {
         if !full {
             self.version = self.version.max(state.store.resource_version());
         }
-        if self.resource.is_custom() && state.resource(&self.resource.group, &self.resource.version, &self.resource.plural).is_none() {
+        if self.resource.is_custom()
+            && state
+                .resource(
+                    &self.resource.group,
+                    &self.resource.version,
+                    &self.resource.plural,
+                )
+                .is_none()
+        {
             self.ending = true;
         }
     }
@@ -211,7 +221,10 @@ impl Watch {
     /// is added, one that no longer is selected is deleted.
     fn event(&mut self, state: &State, entry: &LogEntry) -> ApiResult<()> {
         if let Some(namespace) = &self.namespace {
-            let inside = entry.key.strip_prefix(namespace.as_str()).is_some_and(|rest| rest.starts_with('/'));
+            let inside = entry
+                .key
+                .strip_prefix(namespace.as_str())
+                .is_some_and(|rest| rest.starts_with('/'));
             if !inside {
                 return Ok(());
             }

@@ -67,7 +67,13 @@ pub(crate) fn read_object_of(
     let body = json_body(call)?;
     let mut read = objects::read_body(resource, &body.bytes)?;
     read.strict.splice(0..0, body.duplicates);
-    objects::strict(resource, &read, options.validation, &mut call.warnings, Origin::Body)?;
+    objects::strict(
+        resource,
+        &read,
+        options.validation,
+        &mut call.warnings,
+        Origin::Body,
+    )?;
     if let Some(error) = custom_objects::wrong_version(resource, &read.object) {
         return Err(error);
     }
@@ -80,7 +86,10 @@ pub(crate) fn create(state: &mut State, call: &mut Call<'_>) -> ApiResult<Answer
     let mut object = read_object(call, &options)?;
     call.settle_namespace(&mut object)?;
     let created = create_object(state, call, &options, object, Ownership::Track)?;
-    Ok(Answer::Object { code: 201, object: created })
+    Ok(Answer::Object {
+        code: 201,
+        object: created,
+    })
 }
 
 /// Whether the manager of a new object is still to be booked.
@@ -112,29 +121,62 @@ pub(crate) fn create_object(
 
     let version = meta_text(&object, "resourceVersion").to_owned();
     let meta = metadata_mut(&mut object);
-    for gone in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion"] {
+    for gone in [
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "selfLink",
+        "resourceVersion",
+    ] {
         meta.remove(gone);
     }
     meta.insert("uid".to_owned(), json!(state.random.uid()));
     meta.insert("creationTimestamp".to_owned(), json!(seconds(call.now)));
-    let generate = meta.get("generateName").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let generated = !generate.is_empty() && meta.get("name").and_then(Value::as_str).unwrap_or_default().is_empty();
+    let generate = meta
+        .get("generateName")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned();
+    let generated = !generate.is_empty()
+        && meta
+            .get("name")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .is_empty();
     if generated {
-        meta.insert("name".to_owned(), json!(generated_name(state, &resource, call.namespace(), &generate)));
+        meta.insert(
+            "name".to_owned(),
+            json!(generated_name(
+                state,
+                &resource,
+                call.namespace(),
+                &generate
+            )),
+        );
     }
     kinds::prepare_create(&resource, &mut object);
     let name = meta_text(&object, "name").to_owned();
     let errors = kinds::validate_create(&resource, &object);
     objects::check(&resource, &name, &errors)?;
     if !version.is_empty() {
-        return Err(ApiError::bare_internal("resourceVersion should not be set on objects to be created"));
+        return Err(ApiError::bare_internal(
+            "resourceVersion should not be set on objects to be created",
+        ));
     }
-    call.warnings.extend(kinds::warnings(&resource, &object, None));
+    call.warnings
+        .extend(kinds::warnings(&resource, &object, None));
 
     let key = object_key(call.namespace(), &name);
     if let Some(existing) = state.store.get(&resource.storage, &key) {
-        let deleting = existing.value().pointer("/metadata/deletionTimestamp").is_some();
-        return Err(ApiError::already_exists(&resource.group, &resource.plural, &name, deleting));
+        let deleting = existing
+            .value()
+            .pointer("/metadata/deletionTimestamp")
+            .is_some();
+        return Err(ApiError::already_exists(
+            &resource.group,
+            &resource.plural,
+            &name,
+            deleting,
+        ));
     }
     kinds::allocate(state, &resource, &mut object, None, options.dry_run)?;
     if options.dry_run {
@@ -151,7 +193,12 @@ fn reload(_state: &State, resource: &Resource, _key: &str, stored: Value) -> Val
     convert::from_storage(resource, stored)
 }
 
-fn generated_name(state: &mut State, resource: &Resource, namespace: Option<&str>, prefix: &str) -> String {
+fn generated_name(
+    state: &mut State,
+    resource: &Resource,
+    namespace: Option<&str>,
+    prefix: &str,
+) -> String {
     // The server cuts the prefix so that the name has at most 63 characters.
     let mut end = prefix.len().min(58);
     while !prefix.is_char_boundary(end) {
@@ -162,7 +209,11 @@ fn generated_name(state: &mut State, resource: &Resource, namespace: Option<&str
     // As often as the server tries.
     for _ in 0..8 {
         name = format!("{prefix}{}", state.random.suffix());
-        if state.store.get(&resource.storage, &object_key(namespace, &name)).is_none() {
+        if state
+            .store
+            .get(&resource.storage, &object_key(namespace, &name))
+            .is_none()
+        {
             break;
         }
     }
@@ -206,7 +257,9 @@ pub(crate) fn stated_version(object: &Value) -> ApiResult<u64> {
     match meta_text(object, "resourceVersion") {
         "" => Ok(0),
         text => text.parse().map_err(|_| {
-            ApiError::bare_internal(format!("strconv.ParseUint: parsing {text:?}: invalid syntax"))
+            ApiError::bare_internal(format!(
+                "strconv.ParseUint: parsing {text:?}: invalid syntax"
+            ))
         }),
     }
 }
@@ -241,7 +294,10 @@ pub(crate) fn update(state: &mut State, call: &mut Call<'_>, target: Target) -> 
         if target == Target::Main && strategy::create_on_update(&resource) {
             authorize_create(state, call)?;
             let created = create_object(state, call, &options, object, Ownership::Track)?;
-            return Ok(Answer::Object { code: 201, object: created });
+            return Ok(Answer::Object {
+                code: 201,
+                object: created,
+            });
         }
         return Err(call.not_found());
     };
@@ -259,7 +315,13 @@ pub(crate) fn update(state: &mut State, call: &mut Call<'_>, target: Target) -> 
         ));
     }
     kinds::default(&resource, &mut object, Some(&live));
-    object = ownership::track(call, target.subresource(), Some(&live), object, &options.manager)?;
+    object = ownership::track(
+        call,
+        target.subresource(),
+        Some(&live),
+        object,
+        &options.manager,
+    )?;
     let updated = store_update(state, call, &options, target, &existing, live, object)?;
     Ok(Answer::ok(updated))
 }
@@ -270,7 +332,11 @@ fn authorize_create(state: &mut State, call: &Call<'_>) -> ApiResult<()> {
         group: call.resource.group.clone(),
         resource: call.resource.plural.clone(),
         name: call.name().to_owned(),
-        namespace: call.path.authorization_namespace().unwrap_or_default().to_owned(),
+        namespace: call
+            .path
+            .authorization_namespace()
+            .unwrap_or_default()
+            .to_owned(),
         ..Attributes::default()
     };
     super::server::authorize(state, call.user, &ask)
@@ -291,10 +357,22 @@ pub(crate) fn store_update(
     let stated = stated_version(&object)?;
     if stated == 0 {
         if !strategy::unconditional_update(&resource) {
-            let cause = Cause::invalid("metadata.resourceVersion", &json!(0), "must be specified for an update");
-            return Err(ApiError::invalid(&resource.group, &resource.plural, call.name(), &[cause]));
+            let cause = Cause::invalid(
+                "metadata.resourceVersion",
+                &json!(0),
+                "must be specified for an update",
+            );
+            return Err(ApiError::invalid(
+                &resource.group,
+                &resource.plural,
+                call.name(),
+                &[cause],
+            ));
         }
-        metadata_mut(&mut object).insert("resourceVersion".to_owned(), json!(existing.resource_version.to_string()));
+        metadata_mut(&mut object).insert(
+            "resourceVersion".to_owned(),
+            json!(existing.resource_version.to_string()),
+        );
     } else if stated != existing.resource_version {
         return Err(call.stale());
     }
@@ -308,7 +386,8 @@ pub(crate) fn store_update(
     let errors = kinds::validate_update(&resource, &object, &live, target);
     objects::check(&resource, &name, &errors)?;
     if target == Target::Main {
-        call.warnings.extend(kinds::warnings(&resource, &object, Some(&live)));
+        call.warnings
+            .extend(kinds::warnings(&resource, &object, Some(&live)));
     }
     let key = object_key(call.namespace(), &name);
 
@@ -330,7 +409,11 @@ pub(crate) fn store_update(
 
 /// Puts back what a client can't change.
 fn keep_system_fields(object: &mut Value, live: &Value) {
-    let old = live.get("metadata").and_then(Value::as_object).cloned().unwrap_or_default();
+    let old = live
+        .get("metadata")
+        .and_then(Value::as_object)
+        .cloned()
+        .unwrap_or_default();
     let meta = metadata_mut(object);
     meta.remove("selfLink");
     for (key, always) in [
@@ -377,14 +460,26 @@ pub(crate) fn patch(state: &mut State, call: &mut Call<'_>, target: Target) -> A
     read.strict.splice(0..0, notes);
     let mut object = settle_patched(call, &options, read)?;
     kinds::default(&resource, &mut object, Some(&live));
-    object = ownership::track(call, target.subresource(), Some(&live), object, &options.manager)?;
+    object = ownership::track(
+        call,
+        target.subresource(),
+        Some(&live),
+        object,
+        &options.manager,
+    )?;
     let updated = store_update(state, call, &options, target, &existing, live, object)?;
     Ok(Answer::ok(updated))
 }
 
 fn settle_patched(call: &mut Call<'_>, options: &WriteOptions, read: Read) -> ApiResult<Value> {
     let resource = call.resource.clone();
-    objects::strict(&resource, &read, options.validation, &mut call.warnings, Origin::Patch)?;
+    objects::strict(
+        &resource,
+        &read,
+        options.validation,
+        &mut call.warnings,
+        Origin::Patch,
+    )?;
     let mut object = read.object;
     call.check_name(&object)?;
     call.settle_namespace(&mut object)?;
@@ -404,7 +499,8 @@ pub(crate) fn check_patch_type(resource: &Resource, content_type: &str) -> ApiRe
     match content_type {
         JSON_PATCH | MERGE_PATCH | STRATEGIC_PATCH => Ok(()),
         _ => {
-            let mut error = ApiError::new(415, "UnsupportedMediaType", "415: Unsupported Media Type");
+            let mut error =
+                ApiError::new(415, "UnsupportedMediaType", "415: Unsupported Media Type");
             error.details = Some(json!({}));
             Err(error)
         }
@@ -429,7 +525,13 @@ pub(crate) fn apply_patch(
         JSON_PATCH => {
             notes = patch::json::unknown_fields(&read.object)
                 .into_iter()
-                .map(|name| if name.starts_with("unknown field") { name } else { format!("json patch unknown field {name:?}") })
+                .map(|name| {
+                    if name.starts_with("unknown field") {
+                        name
+                    } else {
+                        format!("json patch unknown field {name:?}")
+                    }
+                })
                 .collect();
             patch::json::apply(live, &read.object).map_err(failed)?
         }
@@ -451,13 +553,24 @@ fn apply(state: &mut State, call: &mut Call<'_>, target: Target) -> ApiResult<An
         authorize_create(state, call)?;
     }
     let applied = read_applied(call, &options)?;
-    let live = existing.as_ref().map(|stored| state.load(&resource, stored));
-    let merged = ownership::apply(call, target.subresource(), live.as_ref(), &applied, &options)?;
+    let live = existing
+        .as_ref()
+        .map(|stored| state.load(&resource, stored));
+    let merged = ownership::apply(
+        call,
+        target.subresource(),
+        live.as_ref(),
+        &applied,
+        &options,
+    )?;
     match (existing, live) {
         (Some(existing), Some(live)) => {
             let mut object = merged;
             if stated_version(&applied)? == 0 {
-                metadata_mut(&mut object).insert("resourceVersion".to_owned(), json!(existing.resource_version.to_string()));
+                metadata_mut(&mut object).insert(
+                    "resourceVersion".to_owned(),
+                    json!(existing.resource_version.to_string()),
+                );
             }
             let read = decode_merged(&resource, object)?;
             let mut object = read;
@@ -472,11 +585,17 @@ fn apply(state: &mut State, call: &mut Call<'_>, target: Target) -> ApiResult<An
                     &resource.group,
                     &resource.plural,
                     call.name(),
-                    &format!("uid mismatch: the provided object specified uid {}, and no existing object was found", meta_text(&object, "uid")),
+                    &format!(
+                        "uid mismatch: the provided object specified uid {}, and no existing object was found",
+                        meta_text(&object, "uid")
+                    ),
                 ));
             }
             let created = create_object(state, call, &options, object, Ownership::Done)?;
-            Ok(Answer::Object { code: 201, object: created })
+            Ok(Answer::Object {
+                code: 201,
+                object: created,
+            })
         }
     }
 }
@@ -511,22 +630,45 @@ pub(crate) fn read_applied(call: &mut Call<'_>, options: &WriteOptions) -> ApiRe
         FieldValidation::Warn => call.warnings.extend(body.duplicates),
         _ => {}
     }
-    let text = |key: &str| applied.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text = |key: &str| {
+        applied
+            .get(key)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
     let (api_version, kind) = (text("apiVersion"), text("kind"));
     if api_version != call.resource.api_version() || kind != call.resource.kind {
         let shown = if api_version.contains('/') || api_version.is_empty() && !kind.is_empty() {
-            if api_version.is_empty() { "/".to_owned() } else { api_version }
+            if api_version.is_empty() {
+                "/".to_owned()
+            } else {
+                api_version
+            }
         } else {
             format!("/{api_version}")
         };
-        return Err(ApiError::bad_request(format!("invalid object type: {shown}, Kind={kind}")));
+        return Err(ApiError::bad_request(format!(
+            "invalid object type: {shown}, Kind={kind}"
+        )));
     }
-    if applied.pointer("/metadata/managedFields").is_some_and(|m| !m.is_null()) {
+    if applied
+        .pointer("/metadata/managedFields")
+        .is_some_and(|m| !m.is_null())
+    {
         return Err(ApiError::bad_request("metadata.managedFields must be nil"));
     }
     let meta = metadata_mut(&mut applied);
-    if meta.get("name").and_then(Value::as_str).unwrap_or_default().is_empty() {
-        meta.insert("name".to_owned(), json!(call.path.name.as_deref().unwrap_or_default()));
+    if meta
+        .get("name")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .is_empty()
+    {
+        meta.insert(
+            "name".to_owned(),
+            json!(call.path.name.as_deref().unwrap_or_default()),
+        );
     }
     call.check_name(&applied)?;
     call.settle_namespace(&mut applied)?;

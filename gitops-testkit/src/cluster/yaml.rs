@@ -24,11 +24,16 @@ pub(crate) fn to_json(body: &[u8]) -> ApiResult<JsonBody> {
         if let ReadErrorKind::DuplicateKey { key } = &error.kind {
             let shown = key.trim_matches('"').to_owned();
             if duplicates.len() < MAX_DUPLICATES && blank_earlier(&mut text, error.line, &shown) {
-                duplicates.push(format!("yaml: unmarshal errors:\n  line {}: key {key:?} already set in map", error.line));
+                duplicates.push(format!(
+                    "yaml: unmarshal errors:\n  line {}: key {key:?} already set in map",
+                    error.line
+                ));
                 continue;
             }
         }
-        return Err(ApiError::bad_request(format!("error converting YAML to JSON: {error}")));
+        return Err(ApiError::bad_request(format!(
+            "error converting YAML to JSON: {error}"
+        )));
     }
 }
 
@@ -49,7 +54,11 @@ fn blank_earlier(text: &mut Vec<u8>, line: usize, key: &str) -> bool {
                 .and_then(|rest| rest.strip_prefix(':'))
                 .is_some_and(|value| !value.trim().is_empty())
     };
-    let Some(first) = lines.iter().take(line - 1).rposition(|candidate| same(candidate)) else {
+    let Some(first) = lines
+        .iter()
+        .take(line - 1)
+        .rposition(|candidate| same(candidate))
+    else {
         return false;
     };
     if let Some(gone) = lines.get_mut(first) {

@@ -12,6 +12,8 @@ use serde_json::Value;
 pub struct LawBroken {
     law: &'static str,
     why: String,
+    /// What came out, then what went in.
+    answers: Vec<(&'static str, String)>,
     inputs: Vec<(&'static str, String)>,
     run: Option<(u64, u32)>,
 }
@@ -21,18 +23,21 @@ impl LawBroken {
         Self {
             law,
             why: why.into(),
+            answers: Vec::new(),
             inputs: Vec::new(),
             run: None,
         }
     }
 
     /// Adds an object.
-    pub(crate) fn with(self, name: &'static str, value: &Value) -> Self {
-        self.with_text(name, format!("{value:#}"))
+    pub(crate) fn with(mut self, name: &'static str, value: &Value) -> Self {
+        self.inputs.push((name, format!("{value:#}")));
+        self
     }
 
+    /// Adds something else, to be read before the objects.
     pub(crate) fn with_text(mut self, name: &'static str, text: impl Into<String>) -> Self {
-        self.inputs.push((name, text.into()));
+        self.answers.push((name, text.into()));
         self
     }
 
@@ -57,7 +62,7 @@ impl LawBroken {
 impl fmt::Display for LawBroken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the law `{}` is broken: {}", self.law, self.why)?;
-        for (name, text) in &self.inputs {
+        for (name, text) in self.answers.iter().chain(&self.inputs) {
             write!(f, "\n{name}:")?;
             for line in text.lines() {
                 write!(f, "\n    {line}")?;

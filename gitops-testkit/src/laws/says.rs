@@ -5,29 +5,33 @@ use gitops_diff::equality::{scalars_equal, values_equal};
 use gitops_diff::schema::{ListType, TypeRef};
 use serde_json::{Map, Value};
 
+use crate::arb::edit::served;
 use crate::arb::place::{Role, key_of, places};
 
 /// The first field that `desired` states and `actual` has otherwise or not at all.
 ///
-/// A list map's elements are told apart by their keys, an atomic list or map is equal or
-/// not, a set's elements are there or not. Scalars are equal as their format has it.
+/// Both are looked at as the server would keep them: what it leaves out (`tty: false`)
+/// and what it sets within a value that is owned as a whole are no contradiction. A list
+/// map's elements are told apart by their keys, an atomic list or map is equal or not, a
+/// set's elements are there or not. Scalars are equal as their format has it.
 pub(crate) fn contradiction(
     desired: &Value,
     actual: &Value,
     ty: Option<TypeRef<'_>>,
 ) -> Option<FieldPath> {
+    let wanted = served(desired, ty);
+    let actual = served(actual, ty);
     places(desired, ty).into_iter().find_map(|place| {
-        let there = find(actual, &place.path, ty);
-        let holds = match place.role {
+        if place.role == Role::Container {
+            return None;
+        }
+        let there = find(&actual, &place.path, ty).filter(|there| !is_empty(there));
+        let wanted = find(&wanted, &place.path, ty).filter(|wanted| !is_empty(wanted));
+        let holds = match (wanted, there) {
             // What is empty says nothing.
-            Role::Container => true,
-            Role::Leaf if is_empty(place.value) => {
-                there.is_none_or(|there| is_empty(there) || place.value.is_object())
-            }
-            Role::SetItem => there.is_some(),
-            Role::Leaf | Role::Identity => {
-                there.is_some_and(|there| equal(place.value, there, place.ty))
-            }
+            (None, there) => there.is_none() || place.value.is_object(),
+            (Some(_), None) => false,
+            (Some(wanted), Some(there)) => equal(wanted, there, place.ty),
         };
         (!holds).then_some(place.path)
     })
