@@ -130,7 +130,12 @@ fn collect<'a>(mut place: Place<'a>, found: &mut Vec<Place<'a>>) {
                         ty: list.items(),
                         parent: here.ty,
                         field: here.field,
-                        role: if map { Role::Leaf } else { Role::SetItem },
+                        role: match map {
+                            false => Role::SetItem,
+                            true if has_parts(value, list.items()) => Role::Container,
+                            // An atomic element with its keys in it.
+                            true => Role::Identity,
+                        },
                     },
                     found,
                 );
