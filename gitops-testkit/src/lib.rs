@@ -3,9 +3,12 @@
 
 pub mod arb;
 pub mod cluster;
+pub mod conformance;
 pub mod crd;
 pub mod kinds;
 pub mod laws;
+mod memory;
 pub mod repo;
 
+pub use memory::MemorySource;
 pub use repo::FakeRepo;
