@@ -7,7 +7,7 @@ use crate::{Output, SUCCESS, UNWELL, progress, target};
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    target: target::Args,
+    target: target::TargetArgs,
     /// The form of the report
     #[arg(long, value_enum, default_value = "text")]
     output: Output,

@@ -76,3 +76,13 @@ async fn main() -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_arguments_of_all_subcommands_fit_together() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -12,7 +12,7 @@ use crate::{Output, SUCCESS, target};
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    target: target::Args,
+    target: target::TargetArgs,
     /// How often Git is looked at, in seconds or as 30s, 5m, 1h
     #[arg(long, value_name = "TIME", default_value = "1m", value_parser = duration)]
     interval: Duration,

@@ -14,7 +14,7 @@ use crate::fake::Fake;
 
 /// What is deployed, from where, to where.
 #[derive(clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct TargetArgs {
     /// The repository: an https, http, ssh or file URL, or a local path
     #[arg(long, value_name = "URL")]
     repo: String,
@@ -62,7 +62,7 @@ pub(crate) struct Target {
     pub(crate) fake: Option<Fake>,
 }
 
-impl Args {
+impl TargetArgs {
     /// Puts the reconciler together. `interval` is how often Git is looked at.
     pub(crate) async fn build(self, interval: Option<Duration>) -> Result<Target> {
         let fake = match &self.fake {

@@ -83,7 +83,7 @@ impl Cluster {
             .groups()
         {
             for (resource, capabilities) in group.recommended_resources() {
-                if !capabilities.supports_operation(discovery::verbs::LIST) {
+                if !capabilities.supports_operation(discovery::verbs::WATCH) {
                     continue;
                 }
                 let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
@@ -185,9 +185,8 @@ impl Running {
 pub(crate) async fn tell() -> Result<()> {
     screen::title("A small shop, deployed from Git");
     let repo = FakeRepo::new()?;
-    let mut first = repo
-        .commit("Open the shop")
-        .author("Ada", "ada@example.com");
+    repo.set_author("Ada", "ada@example.com");
+    let mut first = repo.commit("Open the shop");
     for (name, content) in shop::FILES.into_iter().chain([shop::NETWORK_POLICY]) {
         first = first.file(shop::path(name), content);
     }
@@ -278,6 +277,8 @@ async fn healed(shop: &mut Running, cluster: &Cluster) -> Result<()> {
             _ => None,
         })
         .await?;
+    // The healing is a pass of its own.
+    shop.finished().await?;
     let requests = cluster.fake.requests_since(mark);
     let owner = change.owner.context("nobody was named")?;
     ensure!(

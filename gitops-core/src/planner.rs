@@ -29,6 +29,8 @@ pub struct Desired {
     pub manifests: BTreeMap<ObjectId, Manifest>,
     /// The definitions of custom kinds among the manifests.
     pub definitions: Vec<Manifest>,
+    /// The kinds that they define. The target may not know them yet.
+    pub defined: BTreeSet<GroupVersionKind>,
     /// What is wrong with the rest.
     pub problems: Vec<Problem>,
     /// Whether some of the problems are kinds that nobody knows yet. Another look may help.
@@ -61,8 +63,10 @@ impl Desired {
             .filter(|manifest| is_definition(manifest))
             .cloned()
             .collect();
+        let own: BTreeMap<_, _> = definitions.iter().flat_map(defined_kinds).collect();
+        let defined = own.keys().cloned().collect();
         let mut all = kinds.clone();
-        all.extend(definitions.iter().flat_map(defined_kinds));
+        all.extend(own);
 
         let mut has_unknown_kinds = false;
         let mut manifests: BTreeMap<ObjectId, Manifest> = BTreeMap::new();
@@ -102,6 +106,7 @@ impl Desired {
             revision,
             manifests,
             definitions,
+            defined,
             problems,
             has_unknown_kinds,
             warnings,
@@ -441,7 +446,14 @@ fn decide(input: &PlanInput<'_>, id: &ObjectId, manifest: &Manifest) -> Option<V
             }
             return skip("was not looked at".into());
         }
-        Some(Err(error)) => return skip(error.to_string()),
+        // Its definition is made in the same pass, before it.
+        Some(Err(ApplyError::UnknownKind { kind, .. })) if input.desired.defined.contains(kind) => {
+            return Some(Verb::Create);
+        }
+        Some(Err(error)) => {
+            let name = format!("{id}: ");
+            return skip(error.to_string().replacen(&name, "", 1));
+        }
         Some(Ok(None)) => {
             return match entry {
                 Some(entry) if entry.uid.is_some() && input.policy.heal == Heal::Report => {

@@ -202,6 +202,7 @@ impl Shell {
                 for effect in engine.step(input, self.clock.now()) {
                     match effect {
                         Effect::Request(id, request) => {
+                            tracing::trace!(?id, request = request.name(), "asked for");
                             let cancel = CancellationToken::new();
                             cancels.insert(id, cancel.clone());
                             under_way.push(Box::pin(async move {
@@ -229,6 +230,7 @@ impl Shell {
                 }
                 Some(answer) = under_way.next() => answer.map(|(id, response)| {
                     cancels.remove(&id);
+                    tracing::trace!(?id, "answered");
                     Input::Done(id, response)
                 }),
                 event = next(&mut watch) => match event {

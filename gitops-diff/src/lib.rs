@@ -9,6 +9,7 @@ pub mod normalize;
 pub mod patch;
 pub mod quantity;
 pub mod schema;
+pub mod text;
 pub mod typed;
 mod value;
 

@@ -3,6 +3,10 @@
 //! The transcripts tell what a server-side apply did to an object: nothing (the
 //! resourceVersion stays), something, or a conflict with the fields named. The differ has
 //! to say the same beforehand, with no server.
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests: a panic names its line"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -655,6 +659,32 @@ mod cases {
             // It has no status subresource, so an apply writes status as well.
             assert_eq!(lines(&found), r#"~ .status.phase: "b" -> "a""#);
         }
+    }
+
+    #[test]
+    fn a_quantity_of_a_custom_resource_is_known_by_its_pattern() {
+        let pattern = r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$";
+        let number = |pattern: &str| {
+            json!({"anyOf": [{"type": "integer"}, {"type": "string"}],
+                   "x-kubernetes-int-or-string": true, "pattern": pattern})
+        };
+        let crd = json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": "widgets.example.com"},
+            "spec": {"group": "example.com", "names": {"kind": "Widget", "plural": "widgets"}, "scope": "Namespaced",
+                "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {
+                    "type": "object", "properties": {"spec": {"type": "object", "properties": {
+                        "size": number(pattern), "port": number("^.*$")}}}}}}]},
+        });
+        let differ = SchemaDiffer::builtin().with_crd(&crd).unwrap();
+        let widget = |size: &str, port: &str| {
+            of(
+                "example.com/v1/Widget",
+                json!({"spec": {"size": size, "port": port}}),
+            )
+        };
+        let found = differ.compare(&widget("1024Mi", "1000m"), &widget("1Gi", "1"), &manager());
+        assert_eq!(lines(&found.unwrap()), r#"~ .spec.port: "1" -> "1000m""#);
     }
 
     #[test]

@@ -5,6 +5,10 @@
 //! keeps managed fields. So each patch is applied here to the object as the server
 //! last answered it, and the result is compared with the next answer but for what
 //! the server itself writes. Steps that need more of the server are counted and named.
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests: a panic names its line"
+)]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -21,8 +21,8 @@ use tokio::sync::Notify;
 use crate::discovery::{Discovery, Lookup, Resource};
 use crate::failure::{About, unavailable};
 use crate::inventory::KubeInventory;
-use crate::live::{OnlyMetadata, Viewer, text};
-use crate::transport::{ACCEPT_METADATA, ACCEPT_WHOLE, Call, Transport, encoded};
+use crate::live::{OnlyMetadata, Viewer, no_object, text};
+use crate::transport::{ACCEPT_METADATA, ACCEPT_WHOLE, Call, Failure, Transport, encoded};
 use crate::{observe, settle, watch};
 
 /// How long an answer may take if nothing else was said.
@@ -96,7 +96,6 @@ impl KubeApplier {
     /// `Config::default_retry` is off: the reconciler does, knows when not to, and can be
     /// interrupted. [`connect`](crate::connect()) and
     /// [`client_from`](crate::client_from) give such a client.
-    #[must_use]
     pub fn builder(client: Client) -> KubeApplierBuilder {
         KubeApplierBuilder {
             client,
@@ -250,20 +249,16 @@ fn hash(value: impl std::hash::Hash) -> u64 {
 impl Inner {
     /// Where the object is, for a request in exactly this version.
     async fn exactly(&self, about: About<'_>) -> Result<Resource, ApplyError> {
-        checked(about)?;
-        found(
-            about,
-            self.discovery.lookup(&self.transport, about.kind).await,
-        )
+        located(about, self.discovery.lookup(&self.transport, about.kind)).await
     }
 
     /// Where the object is, in this version or another.
     pub(crate) async fn anywhere(&self, about: About<'_>) -> Result<Resource, ApplyError> {
-        checked(about)?;
-        found(
+        located(
             about,
-            self.discovery.lookup_any(&self.transport, about.kind).await,
+            self.discovery.lookup_any(&self.transport, about.kind),
         )
+        .await
     }
 
     /// The path of the object.
@@ -284,7 +279,7 @@ impl Inner {
         &self,
         about: About<'_>,
         resource: &Resource,
-        failure: crate::transport::Failure,
+        failure: Failure,
     ) -> ApplyError {
         let error = about.error(failure);
         if matches!(error, ApplyError::UnknownKind { .. }) {
@@ -302,6 +297,11 @@ impl Inner {
     pub(crate) fn remember(&self, id: &ObjectId, uid: &str, resource_version: &str) -> bool {
         let seen = hash((uid, resource_version));
         self.memory().versions.insert(hash(id), seen) == Some(seen)
+    }
+
+    /// In which version the object was seen last, as [`remember`](Self::remember) has it.
+    fn recall(&self, id: &ObjectId) -> Option<u64> {
+        self.memory().versions.get(&hash(id)).copied()
     }
 
     pub(crate) fn remember_live(&self, live: &LiveObject) {
@@ -348,14 +348,20 @@ impl Inner {
         };
         about.absent = request.precondition == Precondition::Absent;
         about.applied = Some(&body);
+        // The watch may tell of our own write before the answer to it is here.
+        let before = self.recall(id);
         let answer = match self.transport.send(call).await {
             Ok(answer) => answer,
             Err(failure) => return Err(self.failed(about, &resource, failure).await),
         };
-        let OnlyMetadata { metadata } = answer.json().map_err(|failure| about.error(failure))?;
+        let metadata = answer
+            .json()
+            .and_then(OnlyMetadata::of_object)
+            .map_err(|failure| about.error(failure))?;
         let uid = text(&metadata, "uid");
         let version = text(&metadata, "resourceVersion");
-        let known = self.remember(id, uid, version);
+        self.remember(id, uid, version);
+        let known = before == Some(hash((uid, version)));
         let as_asked = matches!(&request.precondition,
             Precondition::Version { uid: is, resource_version }
             if is == uid && resource_version == version);
@@ -412,8 +418,8 @@ impl Inner {
         };
         let deleted = match self.transport.send(call).await {
             Ok(answer) => {
-                let left: LeftOver = answer.json().map_err(|failure| about.error(failure))?;
-                left.outcome()
+                let left = answer.json().and_then(LeftOver::outcome);
+                left.map_err(|failure| about.error(failure))?
             }
             Err(failure)
                 if failure
@@ -439,23 +445,21 @@ impl Inner {
     }
 }
 
-fn checked(about: About<'_>) -> Result<(), ApplyError> {
+async fn located(
+    about: About<'_>,
+    lookup: impl Future<Output = Lookup>,
+) -> Result<Resource, ApplyError> {
     let ObjectId {
         namespace, name, ..
     } = about.object;
-    if is_path_segment(name) && namespace.as_deref().is_none_or(is_path_segment) {
-        Ok(())
-    } else {
-        Err(ApplyError::Rejected {
+    if !is_path_segment(name) || !namespace.as_deref().is_none_or(is_path_segment) {
+        return Err(ApplyError::Rejected {
             object: about.object.clone(),
             reason: "a name or namespace may not be empty, \".\" or \"..\", nor hold '/' or '%'"
                 .into(),
-        })
+        });
     }
-}
-
-fn found(about: About<'_>, lookup: Lookup) -> Result<Resource, ApplyError> {
-    match lookup {
+    match lookup.await {
         Lookup::Found(resource) => Ok(resource),
         Lookup::Unknown => Err(about.unknown_kind()),
         Lookup::Unavailable(reason) => Err(about.unavailable(reason)),
@@ -527,20 +531,23 @@ impl LeftOver {
     /// Some kinds (services, service accounts) answer with the object although it is gone.
     /// It is still there if it was marked and waits for its finalizers, or for its grace
     /// period, or, as a namespace does, for neither.
-    fn outcome(&self) -> Deleted {
+    fn outcome(self) -> Result<Deleted, Failure> {
         let LeftMetadata {
             deletion_timestamp,
             deletion_grace_period_seconds,
             finalizers,
         } = &self.metadata;
-        if self.kind == "Status"
+        if self.kind.is_empty() {
+            return Err(no_object());
+        }
+        let gone = self.kind == "Status"
             || deletion_timestamp.is_none()
-            || (finalizers.is_empty() && *deletion_grace_period_seconds == Some(0))
-        {
+            || (finalizers.is_empty() && *deletion_grace_period_seconds == Some(0));
+        Ok(if gone {
             Deleted::Gone
         } else {
             Deleted::Terminating
-        }
+        })
     }
 }
 
@@ -567,7 +574,7 @@ impl Applier for KubeApplier {
                 Lookup::Unavailable(reason) => {
                     return Err(unavailable(
                         format!("discovery of {kind}"),
-                        crate::transport::Failure::Unreachable {
+                        Failure::Unreachable {
                             reason,
                             source: None,
                         },

@@ -9,6 +9,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
+use crate::transport::Failure;
+
 /// Whose view of an object it is.
 #[derive(Debug, Clone)]
 pub(crate) struct Viewer {
@@ -21,6 +23,26 @@ pub(crate) struct Viewer {
 pub(crate) struct OnlyMetadata {
     #[serde(default)]
     pub(crate) metadata: Value,
+}
+
+impl OnlyMetadata {
+    /// The metadata of one object, which names the object's uid and version.
+    pub(crate) fn of_object(self) -> Result<Value, Failure> {
+        if text(&self.metadata, "uid").is_empty()
+            || text(&self.metadata, "resourceVersion").is_empty()
+        {
+            return Err(no_object());
+        }
+        Ok(self.metadata)
+    }
+}
+
+/// What was answered is not what was asked for.
+pub(crate) fn no_object() -> Failure {
+    Failure::Unreachable {
+        reason: "the answer is no object".into(),
+        source: None,
+    }
 }
 
 pub(crate) fn text<'v>(metadata: &'v Value, member: &str) -> &'v str {

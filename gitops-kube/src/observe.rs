@@ -19,7 +19,7 @@ use serde_json::value::RawValue;
 use crate::applier::{Inner, kind_of};
 use crate::discovery::{Lookup, Resource};
 use crate::failure::About;
-use crate::live::OnlyMetadata;
+use crate::live::{OnlyMetadata, no_object};
 use crate::transport::{
     ACCEPT_METADATA, ACCEPT_METADATA_LIST, ACCEPT_WHOLE, Answer, Call, Failure, encoded,
 };
@@ -145,13 +145,17 @@ pub(crate) async fn get(
         Ok(answer) => {
             let live = match depth {
                 Depth::Metadata => {
-                    let OnlyMetadata { metadata } =
-                        answer.json().map_err(|failure| about.error(failure))?;
+                    let metadata = answer.json().and_then(OnlyMetadata::of_object);
+                    let metadata = metadata.map_err(|failure| about.error(failure))?;
                     inner.viewer.seen(id, &told, metadata)
                 }
                 Depth::Whole => {
-                    let object = answer.json().map_err(|failure| about.error(failure))?;
-                    inner.viewer.live(id, &told, Depth::Whole, object)
+                    let object: Value = answer.json().map_err(|failure| about.error(failure))?;
+                    let live = inner.viewer.live(id, &told, Depth::Whole, object);
+                    if live.uid.is_empty() || live.resource_version.is_empty() {
+                        return Err(about.error(no_object()));
+                    }
+                    live
                 }
             };
             inner.remember_live(&live);

@@ -351,6 +351,7 @@ impl Watched {
             expected,
             known: BTreeMap::new(),
             position: None,
+            listed: false,
         }
     }
 
@@ -397,6 +398,8 @@ struct Watch {
     known: BTreeMap<Name, Box<str>>,
     /// The version from which to go on; none if there has to be a list first.
     position: Option<String>,
+    /// Everything was listed, and nobody has been told yet that all is told.
+    listed: bool,
 }
 
 /// The server doesn't let us see these objects.
@@ -571,7 +574,7 @@ impl Watch {
             .collect();
         self.look_up(vanished).await?;
         self.position = Some(version);
-        self.health.caught_up().await;
+        self.listed = true;
         Ok(())
     }
 
@@ -634,6 +637,10 @@ impl Watch {
             Ok(lines) => lines,
             Err(failure) => return Err(self.stop(&resource, failure).await),
         };
+        // Only now that the watch stands does nothing happen without its telling.
+        if std::mem::take(&mut self.listed) {
+            self.health.caught_up().await;
+        }
         let begun = Instant::now();
         let stop = loop {
             match tokio::time::timeout(SILENCE, lines.next()).await {

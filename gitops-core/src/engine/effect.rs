@@ -43,6 +43,26 @@ pub enum Request {
     Wait(Duration),
 }
 
+impl Request {
+    /// What is asked for in one word, for a trace.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Resolve => "resolve",
+            Self::Fetch(_) => "fetch",
+            Self::Render(_) => "render",
+            Self::Kinds(_) => "kinds",
+            Self::LoadInventory => "load-inventory",
+            Self::SaveInventory(_) => "save-inventory",
+            Self::Observe(_) => "observe",
+            Self::Apply(_) => "apply",
+            Self::Delete(_) => "delete",
+            Self::Settle(..) => "settle",
+            Self::Wait(_) => "wait",
+        }
+    }
+}
+
 /// The answer to a [`Request`], variant by variant.
 #[derive(Debug)]
 #[non_exhaustive]

@@ -15,6 +15,9 @@ use super::{
 const MAX_DEPTH: usize = 128;
 
 const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
+/// How controller-gen writes a quantity into a definition: an integer or string with this
+/// pattern.
+const QUANTITY_PATTERN: &str = r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|";
 const RAW_EXTENSION: &str = "io.k8s.apimachinery.pkg.runtime.RawExtension";
 const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 
@@ -215,14 +218,20 @@ impl<'d> Reader<'d> {
             }),
             other => return Err(invalid(path, format!("unrecognized type {other:?}"))),
         };
-        node.format = self.builder.text(format);
+        let int_or_string =
+            schema["x-kubernetes-int-or-string"] == true || format == "int-or-string";
+        let quantity = int_or_string
+            && schema["pattern"]
+                .as_str()
+                .is_some_and(|pattern| pattern.starts_with(QUANTITY_PATTERN));
+        node.format = self
+            .builder
+            .text(if quantity { "quantity" } else { format });
         let enumeration = &schema["enum"];
         if enumeration.is_array() {
             let text = enumeration.to_string();
             node.enumeration = self.builder.text(&text);
         }
-        let int_or_string =
-            schema["x-kubernetes-int-or-string"] == true || format == "int-or-string";
         for (there, flag) in [
             (schema["nullable"] == true, flag::NULLABLE),
             (own_preserve, flag::PRESERVE_UNKNOWN),

@@ -52,11 +52,7 @@ impl Allocator {
 impl ServiceAllocator for Allocator {
     fn take_ip(&mut self, wanted: Option<&str>) -> Result<String, String> {
         if let Some(wanted) = wanted {
-            let not_valid = || {
-                format!(
-                    "the provided IP ({wanted}) is not in the valid range. The range of valid IPs is 10.0.0.0/24"
-                )
-            };
+            let not_valid = || "the provided network does not match the current range".to_owned();
             let ip: Ipv4Addr = wanted.parse().map_err(|_| not_valid())?;
             if !Self::in_range(ip) {
                 return Err(not_valid());

@@ -62,12 +62,12 @@ pub(crate) fn to_v1(object: &mut Map<String, Value>) {
         }
         status.entry("currentReplicas").or_insert_with(|| json!(0));
     }
-    if !annotations.is_empty() {
-        if let Some(meta) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-            let slot = meta.entry("annotations").or_insert_with(|| json!({}));
-            if let Some(map) = slot.as_object_mut() {
-                map.extend(annotations);
-            }
+    if !annotations.is_empty()
+        && let Some(meta) = object.get_mut("metadata").and_then(Value::as_object_mut)
+    {
+        let slot = meta.entry("annotations").or_insert_with(|| json!({}));
+        if let Some(map) = slot.as_object_mut() {
+            map.extend(annotations);
         }
     }
 }
@@ -75,20 +75,19 @@ pub(crate) fn to_v1(object: &mut Map<String, Value>) {
 /// A `v1` HorizontalPodAutoscaler as it is stored.
 pub(crate) fn from_v1(object: &mut Map<String, Value>) {
     let mut taken = Map::new();
-    if let Some(meta) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-        if let Some(annotations) = meta.get_mut("annotations").and_then(Value::as_object_mut) {
-            for name in ["metrics", "behavior", "current-metrics", "conditions"] {
-                if let Some(Value::String(text)) =
-                    annotations.remove(&format!("autoscaling.alpha.kubernetes.io/{name}"))
-                {
-                    if let Ok(value) = serde_json::from_str(&text) {
-                        taken.insert(name.to_owned(), value);
-                    }
-                }
+    if let Some(meta) = object.get_mut("metadata").and_then(Value::as_object_mut)
+        && let Some(annotations) = meta.get_mut("annotations").and_then(Value::as_object_mut)
+    {
+        for name in ["metrics", "behavior", "current-metrics", "conditions"] {
+            if let Some(Value::String(text)) =
+                annotations.remove(&format!("autoscaling.alpha.kubernetes.io/{name}"))
+                && let Ok(value) = serde_json::from_str(&text)
+            {
+                taken.insert(name.to_owned(), value);
             }
-            if annotations.is_empty() {
-                meta.remove("annotations");
-            }
+        }
+        if annotations.is_empty() {
+            meta.remove("annotations");
         }
     }
     if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) {
@@ -132,15 +131,15 @@ fn list(value: Option<Value>) -> Vec<Value> {
 
 /// The old annotation spells targets without their `target` object.
 fn metric_to_v1(mut metric: Value) -> Value {
-    if let Some(resource) = metric.get_mut("resource").and_then(Value::as_object_mut) {
-        if let Some(target) = resource.remove("target") {
-            for (new, old) in [
-                ("averageUtilization", "targetAverageUtilization"),
-                ("averageValue", "targetAverageValue"),
-            ] {
-                if let Some(value) = target.get(new) {
-                    resource.insert(old.to_owned(), value.clone());
-                }
+    if let Some(resource) = metric.get_mut("resource").and_then(Value::as_object_mut)
+        && let Some(target) = resource.remove("target")
+    {
+        for (new, old) in [
+            ("averageUtilization", "targetAverageUtilization"),
+            ("averageValue", "targetAverageValue"),
+        ] {
+            if let Some(value) = target.get(new) {
+                resource.insert(old.to_owned(), value.clone());
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Method};
+use http::HeaderMap;
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -14,7 +14,6 @@ use super::status::{ApiError, ApiResult};
 
 /// A request for a resource, on its way through the server.
 pub(crate) struct Call<'a> {
-    pub(crate) method: &'a Method,
     pub(crate) resource: Arc<Resource>,
     pub(crate) path: &'a ResourcePath,
     pub(crate) query: &'a Query,
@@ -89,7 +88,8 @@ impl Call<'_> {
             .pointer("/metadata/namespace")
             .and_then(Value::as_str)
             .unwrap_or_default();
-        if !given.is_empty() && given != wanted {
+        // A cluster-wide object's namespace is dropped.
+        if !given.is_empty() && !wanted.is_empty() && given != wanted {
             return Err(ApiError::bad_request(
                 "the namespace of the provided object does not match the namespace sent on the request",
             ));
@@ -136,7 +136,7 @@ pub(crate) fn metadata_mut(object: &mut Value) -> &mut serde_json::Map<String, V
     }
     match meta {
         Value::Object(map) => map,
-        _ => unreachable!("metadata was just made an object"),
+        _ => unreachable!("it was made an object just now"),
     }
 }
 

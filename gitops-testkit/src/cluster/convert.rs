@@ -24,7 +24,16 @@ pub(crate) fn from_storage(resource: &Resource, stored: Value) -> Value {
     }
     object.insert("apiVersion".to_owned(), json!(resource.api_version()));
     object.insert("kind".to_owned(), json!(resource.kind));
-    Value::Object(object)
+    let mut object = Value::Object(object);
+    if let Some(kind) = resource.builtin.filter(|_| has_views(resource)) {
+        crate::kinds::normalize(kind, &mut object);
+    }
+    object
+}
+
+/// Whether a resource is one of several views of what is stored.
+fn has_views(resource: &Resource) -> bool {
+    resource.plural == "events" || resource.is("autoscaling", "horizontalpodautoscalers")
 }
 
 /// An object as it is stored.

@@ -27,6 +27,8 @@ pub(crate) struct CustomVersion {
     pub(crate) terminating: bool,
     /// The types of all versions, made at first use.
     types: std::sync::OnceLock<Option<Arc<Schema>>>,
+    /// The structural schema, made at first use.
+    structural: std::sync::OnceLock<crate::crd::Schema>,
 }
 
 /// Where the scale subresource finds its values.
@@ -117,11 +119,17 @@ impl CustomVersion {
             .collect()
     }
 
-    /// The structural schema.
+    /// The schema as the definition states it.
     pub(crate) fn schema(&self) -> &Value {
         self.version
             .pointer("/schema/openAPIV3Schema")
             .unwrap_or(&Value::Null)
+    }
+
+    /// The schema as rules for objects.
+    pub(crate) fn structural(&self) -> &crate::crd::Schema {
+        self.structural
+            .get_or_init(|| crate::crd::Schema::new(self.schema()))
     }
 }
 
@@ -219,6 +227,7 @@ pub(crate) fn resources(crd: &Value) -> Vec<Resource> {
                     terminating,
                     version,
                     types: std::sync::OnceLock::new(),
+                    structural: std::sync::OnceLock::new(),
                 })),
                 kind,
             }

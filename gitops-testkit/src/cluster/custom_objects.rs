@@ -42,22 +42,49 @@ pub(crate) fn read_body(
     }
     let read =
         kinds::decode_untyped(body).map_err(|error| ApiError::bad_request(error.to_string()))?;
-    clean(resource, read.object, read.strict, kind)
+    let mut object = read.object;
+    let mut strict = read.strict;
+    let expected = resource.api_version();
+    if api_version != expected {
+        // Of another version of the group nothing is known but the metadata.
+        if api_version.split('/').next() == expected.split('/').next()
+            && !is_served(resource, api_version)
+        {
+            let unknown = object.as_object().into_iter().flatten().map(|(key, _)| key);
+            strict.extend(
+                unknown
+                    .filter(|key| !matches!(key.as_str(), "apiVersion" | "kind" | "metadata"))
+                    .map(|key| format!("unknown field {key:?}")),
+            );
+        }
+        return Ok(Read { object, strict });
+    }
+    coerce(resource, &mut object, &mut strict, kind)?;
+    Ok(Read { object, strict })
+}
+
+fn is_served(resource: &Resource, api_version: &str) -> bool {
+    resource
+        .custom
+        .as_ref()
+        .is_some_and(|custom| custom.is_served(api_version))
 }
 
 /// Reads the result of a patch as an object of a custom resource.
 pub(crate) fn read_patched(resource: &Resource, value: Value) -> ApiResult<Read> {
-    let kind = resource.kind.clone();
-    clean(resource, value, Vec::new(), &kind)
+    let mut object = value;
+    let mut strict = Vec::new();
+    coerce(resource, &mut object, &mut strict, &resource.kind)?;
+    Ok(Read { object, strict })
 }
 
 /// Brings metadata into its form and drops what the schema doesn't know.
-fn clean(
+fn coerce(
     resource: &Resource,
-    mut object: Value,
-    mut strict: Vec<String>,
+    object: &mut Value,
+    strict: &mut Vec<String>,
     kind: &str,
-) -> ApiResult<Read> {
+) -> ApiResult<()> {
     if let Some(meta) = object.get("metadata") {
         let read = kinds::decode_metadata(meta).map_err(|error| {
             cannot_be_handled(kind, &resource.version, &resource.kind, &error.to_string())
@@ -69,7 +96,10 @@ fn clean(
         );
         object["metadata"] = read.object;
     }
-    Ok(Read { object, strict })
+    if let Some(custom) = &resource.custom {
+        strict.extend(custom.structural().prune(object));
+    }
+    Ok(())
 }
 
 /// The answer to an object of another version or kind than the path's.
@@ -97,16 +127,22 @@ pub(crate) fn wrong_version(resource: &Resource, object: &Value) -> Option<ApiEr
     None
 }
 
-/// What a read does to a stored object.
-pub(crate) fn on_read(_custom: &CustomVersion, _object: &mut Value) {}
+/// What a read does to a stored object: the schema may have changed since it was written.
+pub(crate) fn on_read(custom: &CustomVersion, object: &mut Value) {
+    custom.structural().prune(object);
+    custom.structural().default(object);
+}
 
-pub(crate) fn default(_custom: &CustomVersion, _object: &mut Value) {}
+/// Sets the defaults of the schema.
+pub(crate) fn default(custom: &CustomVersion, object: &mut Value) {
+    custom.structural().default(object);
+}
 
 pub(crate) fn prepare_create(custom: &CustomVersion, object: &mut Value) {
-    if let Some(map) = object.as_object_mut() {
-        if custom.has_status {
-            map.remove("status");
-        }
+    if let Some(map) = object.as_object_mut()
+        && custom.has_status
+    {
+        map.remove("status");
     }
     metadata_mut(object).insert("generation".to_owned(), json!(1));
 }
@@ -148,21 +184,42 @@ pub(crate) fn prepare_update(
 }
 
 pub(crate) fn validate_create(
-    _resource: &Resource,
-    _custom: &CustomVersion,
-    _object: &Value,
+    resource: &Resource,
+    custom: &CustomVersion,
+    object: &Value,
 ) -> Vec<FieldError> {
-    Vec::new()
+    let mut errors = kinds::validate_metadata(
+        object,
+        resource.namespaced,
+        kinds::NameRule::Subdomain,
+        false,
+    );
+    errors.extend(custom.structural().validate(object));
+    errors
 }
 
 pub(crate) fn validate_update(
-    _resource: &Resource,
-    _custom: &CustomVersion,
-    _object: &Value,
-    _live: &Value,
-    _target: Target,
+    resource: &Resource,
+    custom: &CustomVersion,
+    object: &Value,
+    live: &Value,
+    target: Target,
 ) -> Vec<FieldError> {
-    Vec::new()
+    let mut errors = kinds::validate_metadata(
+        object,
+        resource.namespaced,
+        kinds::NameRule::PathSegment,
+        false,
+    );
+    // The generic part of an update and the kind's own both check what may change.
+    errors.extend(kinds::validate_metadata_update(object, live));
+    errors.extend(kinds::validate_metadata_update(object, live));
+    if target == Target::Status {
+        errors.extend(custom.structural().validate_status(object));
+    } else {
+        errors.extend(custom.structural().validate_update(object, live));
+    }
+    errors
 }
 
 /// The answer to a create while the definition is being deleted.

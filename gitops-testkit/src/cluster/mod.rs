@@ -42,6 +42,7 @@ mod allocator;
 mod autoscaling;
 mod call;
 mod clock;
+mod controllers;
 mod convert;
 mod custom;
 mod custom_objects;
@@ -124,6 +125,7 @@ pub(crate) struct Inner {
     tokens: Tokens,
     clock: Arc<dyn Clock>,
     seed: u64,
+    controllers: bool,
 }
 
 pub(crate) struct Locked {
@@ -172,7 +174,6 @@ impl FakeCluster {
     }
 
     /// A cluster with other settings.
-    #[must_use]
     pub fn builder() -> FakeClusterBuilder {
         FakeClusterBuilder::default()
     }
@@ -512,6 +513,10 @@ impl FakeClusterBuilder {
             None => (self.seed, State::new(self.seed, clock.clone(), log_size)),
         };
         let token = self.token.unwrap_or_else(|| DEFAULT_TOKEN.to_owned());
+        let mut state = state;
+        if self.controllers {
+            controllers::run(&mut state);
+        }
         let mut tokens = vec![(token, administrator())];
         tokens.extend(self.users);
         let version = state.store.resource_version();
@@ -527,6 +532,7 @@ impl FakeClusterBuilder {
                 tokens: Tokens(tokens),
                 clock,
                 seed,
+                controllers: self.controllers,
             }),
         }
     }

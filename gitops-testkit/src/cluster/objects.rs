@@ -206,9 +206,15 @@ pub(crate) fn check(resource: &Resource, name: &str, errors: &[FieldError]) -> A
     if errors.is_empty() {
         return Ok(());
     }
+    // Both views of an Event are one kind to the server.
+    let group = if resource.is_custom() {
+        &resource.group
+    } else {
+        resource.storage.group.as_ref()
+    };
     Err(ApiError::from_status(kinds::invalid_status(
         &resource.kind,
-        &resource.group,
+        group,
         name,
         errors,
     )))

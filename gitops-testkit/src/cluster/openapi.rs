@@ -169,6 +169,7 @@ fn document(group: &str, version: &str, resources: &[Resource]) -> Value {
             None => match definition_name(group, version, &resource.kind) {
                 Some(name) => {
                     add(&mut schemas, name);
+                    add(&mut schemas, &format!("{name}List"));
                     name.to_owned()
                 }
                 None => continue,

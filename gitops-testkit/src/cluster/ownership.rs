@@ -8,6 +8,7 @@ use gitops_diff::managed::{
 };
 use gitops_diff::patch::strategic::{self, PatchField, PatchSchema, PatchStrategy};
 use gitops_diff::schema::{Schema, TypeRef};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::call::Call;
@@ -65,7 +66,7 @@ impl Versions for Served<'_> {
     }
 }
 
-fn failed(call: &Call<'_>, error: &ManagedError) -> ApiError {
+fn failed(error: &ManagedError) -> ApiError {
     match error {
         ManagedError::Conflicts(conflicts) => {
             let causes: Vec<Value> = conflicts
@@ -83,10 +84,7 @@ fn failed(call: &Call<'_>, error: &ManagedError) -> ApiError {
             error
         }
         ManagedError::BadRequest(message) => ApiError::bad_request(message.clone()),
-        other => {
-            let _ = call;
-            ApiError::bare_internal(other.to_string())
-        }
+        other => ApiError::bare_internal(other.to_string()),
     }
 }
 
@@ -103,6 +101,9 @@ fn has_status(resource: &Resource) -> bool {
 }
 
 fn resets(resource: &Resource, subresource: &str) -> gitops_diff::fieldset::FieldSet<'static> {
+    if subresource == "finalize" {
+        return [FieldPath::root().field("status")].into_iter().collect();
+    }
     if resource.is_custom() && subresource == "status" {
         return [
             FieldPath::root().field("spec"),
@@ -131,11 +132,62 @@ pub(crate) fn track(
     let served = Served(&resource);
     let reset = resets(&resource, subresource);
     let target = target(&resource, &served, subresource).reset(&reset);
-    let mut request = Track::new(object, manager, call.now);
-    if let Some(live) = live {
-        request = request.live(live);
+    book(&target, live, object, manager, call.now)
+}
+
+/// Runs the bookkeeping. A new object is compared with an empty one of its kind: what
+/// the server writes for that (`eventTime: null`) nobody owns.
+fn book(
+    target: &Target<'_>,
+    live: Option<&Value>,
+    mut object: Value,
+    manager: &str,
+    now: Timestamp,
+) -> ApiResult<Value> {
+    let request = match live {
+        Some(live) => Track::new(object.clone(), manager, now).live(live),
+        None => {
+            let mut bare = object.clone();
+            let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
+            let (group, version) = text("apiVersion")
+                .split_once('/')
+                .unwrap_or(("", text("apiVersion")));
+            let empty = crate::kinds::Kind::lookup(group, version, text("kind"))
+                .and_then(|kind| crate::kinds::decode(kind, b"{}").ok());
+            if let Some(mut empty) = empty {
+                for key in ["apiVersion", "kind"] {
+                    if let Some(map) = empty.object.as_object_mut() {
+                        map.remove(key);
+                    }
+                }
+                take_away(&mut bare, &empty.object);
+            }
+            Track::new(bare, manager, now)
+        }
+    };
+    let booked = managed::track(target, request).map_err(|error| failed(&error))?;
+    let meta = super::call::metadata_mut(&mut object);
+    match booked.pointer("/metadata/managedFields") {
+        Some(entries) => meta.insert("managedFields".to_owned(), entries.clone()),
+        None => meta.remove("managedFields"),
+    };
+    Ok(object)
+}
+
+/// Removes from `object` what is the same in `empty`.
+fn take_away(object: &mut Value, empty: &Value) {
+    let (Some(object), Some(empty)) = (object.as_object_mut(), empty.as_object()) else {
+        return;
+    };
+    for (key, value) in empty {
+        match object.get_mut(key) {
+            Some(same) if same == value && !value.is_object() => {
+                object.remove(key);
+            }
+            Some(inner) => take_away(inner, value),
+            None => {}
+        }
     }
-    managed::track(&target, request).map_err(|error| failed(call, &error))
 }
 
 /// Books the fields of a request that is answered but not stored.
@@ -148,8 +200,7 @@ pub(crate) fn track_as(
 ) -> ApiResult<Value> {
     let served = Served(resource);
     let target = target(resource, &served, subresource);
-    managed::track(&target, Track::new(object, manager, call.now))
-        .map_err(|error| failed(call, &error))
+    book(&target, None, object, manager, call.now)
 }
 
 /// Merges an applied object into the live one.
@@ -173,7 +224,7 @@ pub(crate) fn apply(
     }
     managed::apply(&target, &request)
         .map(|applied| applied.object)
-        .map_err(|error| failed(call, &error))
+        .map_err(|error| failed(&error))
 }
 
 /// Whether a write changes nothing; times of ownership alone are no change, and put back.
@@ -300,7 +351,7 @@ fn written(
         let entries = from_scale(&parent, &entries, &resource.api_version(), paths)?;
         Ok((after, entries))
     };
-    let (after, entries) = run().map_err(|error| failed(call, &error))?;
+    let (after, entries) = run().map_err(|error| failed(&error))?;
     Ok(WrittenScale {
         replicas: after.pointer("/spec/replicas").and_then(Value::as_i64),
         entries: entries
@@ -321,10 +372,10 @@ pub(crate) fn track_scale(
     written(call, live, shown, |target, before| {
         let mut wanted = wanted;
         wanted["metadata"]["managedFields"] = before["metadata"]["managedFields"].clone();
-        if wanted["metadata"]["managedFields"].is_null() {
-            if let Some(meta) = wanted["metadata"].as_object_mut() {
-                meta.remove("managedFields");
-            }
+        if wanted["metadata"]["managedFields"].is_null()
+            && let Some(meta) = wanted["metadata"].as_object_mut()
+        {
+            meta.remove("managedFields");
         }
         managed::track(target, Track::new(wanted, manager, call.now).live(&before))
     })
@@ -345,4 +396,23 @@ pub(crate) fn apply_scale(
         }
         managed::apply(target, &request).map(|applied| applied.object)
     })
+}
+
+/// The manager of the server's own writes: the name of the recorded server's program,
+/// which is what the API server takes for its own name.
+pub(crate) const OWN_MANAGER: &str = "kas";
+
+/// Books a write that the server itself makes.
+pub(crate) fn track_own(
+    resource: &Resource,
+    subresource: &str,
+    live: &Value,
+    object: Value,
+    manager: &str,
+    now: Timestamp,
+) -> ApiResult<Value> {
+    let served = Served(resource);
+    let reset = resets(resource, subresource);
+    let target = target(resource, &served, subresource).reset(&reset);
+    book(&target, Some(live), object, manager, now)
 }

@@ -301,7 +301,7 @@ pub(crate) fn list_answer(
                 "metadata": meta, "items": if items.is_empty() { Value::Null } else { json!(items) },
             })
         }
-        Form::Table => table::table(state, call, &items, Value::Object(meta), true)?,
+        Form::Table => table::table(call, &items, Value::Object(meta), true)?,
         Form::Partial => {
             return Err(ApiError::new(
                 406,
@@ -317,7 +317,7 @@ pub(crate) fn list_answer(
 }
 
 /// An object in the form that was asked for.
-pub(crate) fn object_in_form(state: &State, call: &Call<'_>, object: Value) -> ApiResult<Value> {
+pub(crate) fn object_in_form(call: &Call<'_>, object: Value) -> ApiResult<Value> {
     if object["kind"] == "Status" {
         return Ok(object);
     }
@@ -330,7 +330,7 @@ pub(crate) fn object_in_form(state: &State, call: &Call<'_>, object: Value) -> A
                 Some(version) => json!({"resourceVersion": version}),
                 None => json!({}),
             };
-            table::table(state, call, &[object], meta, true)
+            table::table(call, &[object], meta, true)
         }
         Form::PartialList => Err(ApiError::new(
             406,

@@ -220,18 +220,6 @@ impl Builtins {
             .get(&(group.to_owned(), version.to_owned(), plural.to_owned()))
     }
 
-    /// A kind's resource.
-    pub(crate) fn find_kind(
-        &self,
-        group: &str,
-        version: &str,
-        kind: &str,
-    ) -> Option<&Arc<Resource>> {
-        self.resources
-            .values()
-            .find(|r| r.group == group && r.version == version && r.kind == kind)
-    }
-
     pub(crate) fn groups(&self) -> &[Group] {
         &self.groups
     }
@@ -249,10 +237,6 @@ impl Builtins {
         self.resources
             .values()
             .filter(move |r| r.group == group && r.version == version)
-    }
-
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Resource>> {
-        self.resources.values()
     }
 }
 

@@ -30,7 +30,10 @@ pub(crate) fn create(state: &mut State, call: &mut Call<'_>) -> ApiResult<Answer
     state.ensure_roles();
     object = ownership::track_as(call, &resource, "", object, &options.manager)?;
     match resource.kind.as_str() {
-        "SelfSubjectReview" => object["status"] = json!({"userInfo": call.user.info()}),
+        "SelfSubjectReview" => {
+            object["metadata"]["creationTimestamp"] = json!(super::clock::seconds(call.now));
+            object["status"] = json!({"userInfo": call.user.info()});
+        }
         "TokenReview" => review_token(state, call, &mut object),
         "SelfSubjectRulesReview" => review_rules(state, call, &mut object),
         _ => review_access(state, call, &mut object)?,

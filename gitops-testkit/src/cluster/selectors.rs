@@ -363,14 +363,6 @@ impl FieldSelector {
         self.terms.is_empty()
     }
 
-    /// The name, if the selector asks for exactly one.
-    pub(crate) fn exact_name(&self) -> Option<&str> {
-        self.terms
-            .iter()
-            .find(|(field, differs, _)| field == "metadata.name" && !differs)
-            .map(|(_, _, value)| value.as_str())
-    }
-
     pub(crate) fn matches(&self, object: &Value) -> bool {
         self.terms
             .iter()

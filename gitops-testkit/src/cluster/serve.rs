@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use super::FakeCluster;
+use super::{ClusterService, FakeCluster};
 
 /// A cluster that is being served. Dropping it ends the server and its connections.
 #[derive(Debug)]
@@ -53,7 +53,9 @@ impl FakeCluster {
     /// Port zero takes a free one.
     ///
     /// There is no TLS: serve on loopback only. Requests need a
-    /// [token](Self::token).
+    /// [token](Self::token), with one exception: programs made with client-go, `kubectl`
+    /// among them, don't send a token without TLS. A request from such a program that has
+    /// none comes from the administrator.
     ///
     /// # Errors
     ///
@@ -62,7 +64,7 @@ impl FakeCluster {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let stop = Arc::new(Notify::new());
-        let service = self.outside_service();
+        let service = ClusterService::plain_http(self.inner.clone());
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();

@@ -60,6 +60,15 @@ impl ClusterService {
         }
     }
 
+    #[cfg(feature = "serve")]
+    pub(crate) fn plain_http(inner: Arc<Inner>) -> Self {
+        Self {
+            inner,
+            no_token: NoToken::AnonymousOrClientGo,
+            user: None,
+        }
+    }
+
     #[cfg(feature = "client")]
     pub(crate) fn acting_as(mut self, user: User) -> Self {
         self.user = Some(user);
@@ -130,13 +139,17 @@ impl ClusterService {
                     body: &body,
                     user: self.user.as_ref(),
                 };
-                server::answer(
+                let reply = server::answer(
                     &mut locked.state,
                     &self.inner.tokens,
                     self.no_token,
                     &request,
                     &mut facts,
-                )
+                );
+                if self.inner.controllers {
+                    super::controllers::run(&mut locked.state);
+                }
+                reply
             }
         };
         let status = match &reply {

@@ -220,19 +220,6 @@ impl State {
         found
     }
 
-    /// Finds the resource of a kind.
-    pub(crate) fn resource_of_kind(&self, api_version: &str, kind: &str) -> Option<Arc<Resource>> {
-        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-        if let Some(found) = Builtins::get().find_kind(group, version, kind) {
-            return Some(found.clone());
-        }
-        self.customs
-            .get(group)?
-            .iter()
-            .find(|r| r.version == version && r.kind == kind)
-            .cloned()
-    }
-
     /// Reads the definitions anew.
     pub(crate) fn refresh_customs(&mut self) {
         let mut customs: BTreeMap<String, Vec<Arc<Resource>>> = BTreeMap::new();

@@ -75,9 +75,28 @@ impl Cause {
     }
 }
 
-/// An answer that is an error: a `Status` with its HTTP code.
+/// An answer that is an error: a `Status` with its HTTP code. Boxed, so that results
+/// stay small.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct ApiError {
+pub(crate) struct ApiError(Box<Failure>);
+
+impl std::ops::Deref for ApiError {
+    type Target = Failure;
+
+    fn deref(&self) -> &Failure {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for ApiError {
+    fn deref_mut(&mut self) -> &mut Failure {
+        &mut self.0
+    }
+}
+
+/// What an [`ApiError`] holds.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Failure {
     pub(crate) code: u16,
     pub(crate) reason: &'static str,
     pub(crate) message: String,
@@ -116,7 +135,7 @@ pub(crate) fn qualified(group: &str, resource: &str) -> String {
 
 impl ApiError {
     pub(crate) fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Failure {
             code,
             reason,
             message: message.into(),
@@ -125,7 +144,7 @@ impl ApiError {
             warnings: Vec::new(),
             plain_text: false,
             status: None,
-        }
+        }))
     }
 
     fn with_details(mut self, details: Map<String, Value>) -> Self {
@@ -251,10 +270,9 @@ impl ApiError {
 
     /// The answer outside of the API groups that are built in.
     pub(crate) fn page_not_found() -> Self {
-        Self {
-            plain_text: true,
-            ..Self::new(404, "", "404 page not found\n")
-        }
+        let mut error = Self::new(404, "", "404 page not found\n");
+        error.plain_text = true;
+        error
     }
 
     pub(crate) fn method_not_allowed() -> Self {
@@ -316,10 +334,9 @@ impl ApiError {
             .get("message")
             .and_then(Value::as_str)
             .unwrap_or_default();
-        Self {
-            status: Some(status.clone()),
-            ..Self::new(422, "Invalid", message)
-        }
+        let mut error = Self::new(422, "Invalid", message);
+        error.status = Some(status);
+        error
     }
 
     /// The `Status` object.

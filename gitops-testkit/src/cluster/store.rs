@@ -1,7 +1,7 @@
 //! The store: objects, one resourceVersion for all of them, and a bounded log of events
 //! per resource, tombstones included.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -65,6 +65,8 @@ pub(crate) struct Store {
     log_size: usize,
     /// What a table that has no events yet is compacted to.
     floor: u64,
+    /// The resources written since somebody last asked.
+    touched: BTreeSet<StorageKey>,
 }
 
 /// The key of an object within its resource; sorts as etcd's keys do.
@@ -90,6 +92,7 @@ impl Store {
             tables: BTreeMap::new(),
             log_size,
             floor: 0,
+            touched: BTreeSet::new(),
         }
     }
 
@@ -220,6 +223,7 @@ impl Store {
         });
         let key: Arc<str> = key.into();
         let limit = self.log_size;
+        self.touched.insert(resource.clone());
         let table = self.table(resource);
         let previous = table.objects.insert(key.clone(), stored.clone());
         table.push(
@@ -243,6 +247,7 @@ impl Store {
     pub(crate) fn delete(&mut self, resource: &StorageKey, key: &str) -> Option<Value> {
         let limit = self.log_size;
         let next = self.resource_version + 1;
+        self.touched.insert(resource.clone());
         let table = self.table(resource);
         let (key, previous) = table.objects.remove_entry(key)?;
         let mut last = previous.value();
@@ -278,17 +283,9 @@ impl Store {
         self.table(resource).objects.insert(key.into(), stored);
     }
 
-    pub(crate) fn has_table(&self, resource: &StorageKey) -> bool {
-        self.tables.contains_key(resource)
-    }
-
-    /// The resources that have objects.
-    pub(crate) fn resources(&self) -> Vec<StorageKey> {
-        self.tables
-            .iter()
-            .filter(|(_, table)| !table.objects.is_empty())
-            .map(|(key, _)| key.clone())
-            .collect()
+    /// The resources written since the last call.
+    pub(crate) fn take_touched(&mut self) -> BTreeSet<StorageKey> {
+        std::mem::take(&mut self.touched)
     }
 
     /// Everything, to be saved.

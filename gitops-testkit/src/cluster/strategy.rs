@@ -78,3 +78,9 @@ pub(crate) fn deletion_generation(object: &mut Value) {
         set_generation(object, now + 1);
     }
 }
+
+/// Counts the generation up if the spec differs from the live one.
+pub(crate) fn next_generation(object: &mut Value, live: &Value) {
+    let changed = object.get("spec") != live.get("spec");
+    set_generation(object, generation(live) + i64::from(changed));
+}

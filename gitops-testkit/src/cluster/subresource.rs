@@ -40,7 +40,17 @@ pub(crate) fn answer(
         });
     };
     if !known.verbs.iter().any(|v| v == verb) {
-        return Err(ApiError::method_not_allowed());
+        if !resource.is_custom() {
+            return Err(ApiError::method_not_allowed());
+        }
+        let name = super::status::qualified(&resource.group, &resource.plural);
+        let mut error = ApiError::new(
+            405,
+            "MethodNotAllowed",
+            format!("{verb} is not supported on resources of kind {name:?}"),
+        );
+        error.details = Some(json!({"group": resource.group, "kind": resource.plural}));
+        return Err(error);
     }
     match (sub, verb) {
         ("status" | "resize" | "ephemeralcontainers" | "approval", "get") => read::get(state, call),
@@ -59,7 +69,7 @@ pub(crate) fn answer(
         ("approval", _) => write::patch(state, call, Target::Other("approval")),
         ("scale", "get") => {
             let (_, live) = existing(state, call)?;
-            Ok(Answer::ok(scale_of(&resource, &live)?))
+            Ok(Answer::ok(scale_of(&resource, &live, true)?))
         }
         ("scale", _) => write_scale(state, call, verb),
         ("binding", _) => bind(state, call),
@@ -120,7 +130,7 @@ fn replicas_path(resource: &Resource) -> Vec<String> {
 }
 
 /// The scale of an object.
-fn scale_of(resource: &Resource, object: &Value) -> ApiResult<Value> {
+fn scale_of(resource: &Resource, object: &Value, strict: bool) -> ApiResult<Value> {
     let mut meta = Map::new();
     for key in [
         "name",
@@ -155,11 +165,14 @@ fn scale_of(resource: &Resource, object: &Value) -> ApiResult<Value> {
             (words(&["status", "replicas"]), Some(text))
         }
     };
-    if resource.is_custom() && replicas.is_none() {
-        return Err(ApiError::internal(format!(
-            "Internal error occurred: the spec replicas field \".{}\" does not exist",
+    if resource.is_custom() && replicas.is_none() && strict {
+        let why = format!(
+            "the spec replicas field \".{}\" does not exist",
             path.join(".")
-        )));
+        );
+        let mut error = ApiError::internal(format!("Internal error occurred: {why}"));
+        error.details = Some(json!({"causes": [{"message": why}]}));
+        return Err(error);
     }
     let mut scale = json!({
         "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": meta,
@@ -180,7 +193,7 @@ pub(crate) fn scale_resource() -> Resource {
     let mut found = Builtins::get()
         .find("apps", "v1", "deployments")
         .map(|resource| resource.as_ref().clone())
-        .unwrap_or_else(|| unreachable_resource());
+        .unwrap_or_else(bare_resource);
     "autoscaling".clone_into(&mut found.group);
     "Scale".clone_into(&mut found.kind);
     found.storage = StorageKey::new("", "");
@@ -188,7 +201,8 @@ pub(crate) fn scale_resource() -> Resource {
     found
 }
 
-fn unreachable_resource() -> Resource {
+/// A resource of nothing, for kinds that are only sent.
+fn bare_resource() -> Resource {
     Resource {
         group: String::new(),
         version: "v1".to_owned(),
@@ -227,7 +241,7 @@ fn write_scale(state: &mut State, call: &mut Call<'_>, verb: &str) -> ApiResult<
         }
         OptionsKind::Apply => {
             let (_, live) = existing(state, call)?;
-            let shown = scale_of(&resource, &live)?;
+            let shown = scale_of(&resource, &live, false)?;
             return apply_scale(state, call, &options, &scale_type, shown);
         }
         _ => {
@@ -235,7 +249,7 @@ fn write_scale(state: &mut State, call: &mut Call<'_>, verb: &str) -> ApiResult<
                 write::check_patch_type(&resource, &content_type)?;
             }
             let (_, live) = existing(state, call)?;
-            let shown = scale_of(&resource, &live)?;
+            let shown = scale_of(&resource, &live, false)?;
             let (patched, notes) =
                 write::apply_patch(&scale_type, &content_type, call.body, &shown)?;
             let mut read = objects::read_patched(&scale_type, patched)?;
@@ -274,7 +288,11 @@ fn apply_scale(
     }
     set_entries(&mut object, merged.entries);
     let updated = write::store_update(state, call, options, Target::Main, &stored, live, object)?;
-    Ok(Answer::ok(scale_of(&call.resource.clone(), &updated)?))
+    Ok(Answer::ok(scale_of(
+        &call.resource.clone(),
+        &updated,
+        false,
+    )?))
 }
 
 fn set_entries(object: &mut Value, entries: Option<Value>) {
@@ -297,6 +315,16 @@ fn store_scale(
         .pointer("/spec/replicas")
         .and_then(Value::as_i64)
         .unwrap_or(0);
+    if replicas < 0 && resource.is_custom() {
+        let path = format!(".{}", replicas_path(&resource).join("."));
+        let cause = Cause::invalid(path, &json!(replicas), "should be a non-negative integer");
+        return Err(ApiError::invalid(
+            &resource.group,
+            &resource.kind,
+            call.name(),
+            &[cause],
+        ));
+    }
     if replicas < 0 {
         let cause = Cause::invalid(
             "spec.replicas",
@@ -326,13 +354,13 @@ fn store_scale(
             ),
         ));
     }
-    let shown = scale_of(&resource, &live)?;
+    let shown = scale_of(&resource, &live, false)?;
     let booked = ownership::track_scale(call, &live, &shown, wanted.clone(), &options.manager)?;
     let mut object = live.clone();
     set_at(&mut object, &replicas_path(&resource), json!(replicas));
     set_entries(&mut object, booked.entries);
     let updated = write::store_update(state, call, options, Target::Main, &stored, live, object)?;
-    Ok(Answer::ok(scale_of(&resource, &updated)?))
+    Ok(Answer::ok(scale_of(&resource, &updated, false)?))
 }
 
 /// Reads the body of a request to a subresource of another kind.
@@ -469,6 +497,19 @@ fn evict(state: &mut State, call: &mut Call<'_>) -> ApiResult<Answer> {
         check_budget(state, call, &pod, options.dry_run)?;
     }
     let resource = call.resource.clone();
+    if !exempt && !options.dry_run {
+        // Why the pod goes is said before it does.
+        let mut told = pod.clone();
+        custom_condition(&mut told, "DisruptionTarget", "True", call.now);
+        if let Some(condition) = told["status"]["conditions"]
+            .as_array_mut()
+            .and_then(|list| list.last_mut())
+        {
+            condition["reason"] = json!("EvictionByEvictionAPI");
+            condition["message"] = json!("Eviction API: evicting");
+        }
+        put(state, call, told);
+    }
     delete::delete_with(
         state,
         &resource,
@@ -534,17 +575,59 @@ fn check_budget(state: &mut State, call: &Call<'_>, pod: &Value, dry_run: bool) 
         ));
     }
     if !dry_run {
+        let before = with_type(&budget);
         budget["status"]["disruptionsAllowed"] = json!(allowed - 1);
         budget["status"]["disruptedPods"][call.name()] = json!(seconds(call.now));
-        state.store.put(&key, &budget_key, &mut budget);
+        if allowed == 1 {
+            let observed = budget["metadata"]["generation"].clone();
+            super::custom_objects::set_condition(
+                &mut budget,
+                "DisruptionAllowed",
+                "False",
+                "InsufficientPods",
+                "",
+                call.now,
+            );
+            for condition in budget["status"]["conditions"]
+                .as_array_mut()
+                .into_iter()
+                .flatten()
+            {
+                if condition["type"] == "DisruptionAllowed" {
+                    condition["observedGeneration"] = observed.clone();
+                }
+            }
+        }
+        let resource = Builtins::get()
+            .find("policy", "v1", "poddisruptionbudgets")
+            .cloned();
+        if let Some(resource) = resource {
+            let booked = ownership::track_own(
+                &resource,
+                "status",
+                &before,
+                with_type(&budget),
+                ownership::OWN_MANAGER,
+                call.now,
+            )?;
+            let mut stored = super::convert::to_storage(&resource, booked);
+            state.store.put(&key, &budget_key, &mut stored);
+        }
     }
     Ok(())
+}
+
+fn with_type(budget: &Value) -> Value {
+    let mut budget = budget.clone();
+    budget["apiVersion"] = json!("policy/v1");
+    budget["kind"] = json!("PodDisruptionBudget");
+    budget
 }
 
 /// `POST` of a service account's token.
 fn token_request(state: &mut State, call: &mut Call<'_>) -> ApiResult<Answer> {
     let options = WriteOptions::read(call.query, OptionsKind::Create, call.user_agent())?;
-    let mut resource = unreachable_resource();
+    let mut resource = bare_resource();
     "authentication.k8s.io".clone_into(&mut resource.group);
     "TokenRequest".clone_into(&mut resource.kind);
     resource.builtin = crate::kinds::Kind::lookup("authentication.k8s.io", "v1", "TokenRequest");
@@ -617,4 +700,46 @@ fn token_request(state: &mut State, call: &mut Call<'_>) -> ApiResult<Answer> {
         code: 201,
         object: request,
     })
+}
+
+/// The live pod with the part of `wanted` that a subresource may change.
+pub(crate) fn pod_part(sub: &str, wanted: Value, live: &Value) -> Value {
+    let mut pod = live.clone();
+    for key in ["managedFields", "resourceVersion"] {
+        super::kinds_of::copy_member(&mut pod["metadata"], &wanted["metadata"], key);
+    }
+    if sub == "ephemeralcontainers" {
+        super::kinds_of::copy_member(&mut pod["spec"], &wanted["spec"], "ephemeralContainers");
+        for container in pod["spec"]["ephemeralContainers"]
+            .as_array_mut()
+            .into_iter()
+            .flatten()
+        {
+            if let Some(map) = container.as_object_mut() {
+                map.entry("resources").or_insert_with(|| json!({}));
+                map.entry("terminationMessagePath")
+                    .or_insert_with(|| json!("/dev/termination-log"));
+                map.entry("terminationMessagePolicy")
+                    .or_insert_with(|| json!("File"));
+                map.entry("imagePullPolicy")
+                    .or_insert_with(|| json!("IfNotPresent"));
+            }
+        }
+        return pod;
+    }
+    for list in ["containers", "initContainers"] {
+        for container in pod["spec"][list].as_array_mut().into_iter().flatten() {
+            let same = wanted["spec"][list]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .find(|c| c["name"] == container["name"]);
+            if let Some(same) = same {
+                for key in ["resources", "resizePolicy"] {
+                    super::kinds_of::copy_member(container, same, key);
+                }
+            }
+        }
+    }
+    pod
 }

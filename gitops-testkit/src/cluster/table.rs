@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::call::Call;
 use super::read::partial;
-use super::state::State;
 use super::status::{ApiError, ApiResult};
+use crate::{crd, kinds};
 
 /// What a row says of its object.
 #[derive(Clone, Copy, PartialEq)]
@@ -17,7 +17,6 @@ enum Include {
 
 /// `objects` as a Table.
 pub(crate) fn table(
-    _state: &State,
     call: &Call<'_>,
     objects: &[Value],
     meta: Value,
@@ -33,16 +32,25 @@ pub(crate) fn table(
             )));
         }
     };
-    let definitions = json!([{"name": "Name", "type": "string", "format": "name", "description": "", "priority": 0}]);
+    let resource = &call.resource;
+    let now = call.now;
+    let definitions = match &resource.custom {
+        Some(custom) => crd::columns(&custom.version),
+        None => kinds::table_columns(resource.builtin),
+    };
     let rows: Vec<Value> = objects
         .iter()
         .map(|object| {
+            let cells = match &resource.custom {
+                Some(custom) => crd::cells(&custom.version, object, now),
+                None => kinds::table_cells(resource.builtin, object, now),
+            };
             let shown = match include {
                 Include::Metadata => partial(object, call.accepted.meta_version()),
                 Include::Object => object.clone(),
                 Include::None => Value::Null,
             };
-            json!({"cells": [object["metadata"]["name"]], "object": shown})
+            json!({"cells": cells, "object": shown})
         })
         .collect();
     Ok(json!({

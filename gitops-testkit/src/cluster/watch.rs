@@ -130,7 +130,6 @@ impl Watch {
     fn table(&self, state: &State, object: Value, meta: Value, columns: bool) -> ApiResult<Value> {
         let path = super::request::ResourcePath::default();
         let call = Call {
-            method: &http::Method::GET,
             resource: self.resource.clone(),
             path: &path,
             query: &self.table_query,
@@ -141,7 +140,7 @@ impl Watch {
             now: state.now(),
             warnings: Vec::new(),
         };
-        table::table(state, &call, &[object], meta, columns)
+        table::table(&call, &[object], meta, columns)
     }
 
     fn line(&mut self, kind: &str, object: &Value) {
@@ -304,21 +303,21 @@ impl Stream for WatchStream {
             if !this.watch.ready.is_empty() || this.watch.ending {
                 continue;
             }
-            if let Some(deadline) = &mut this.deadline {
-                if Future::poll(deadline.as_mut(), context).is_ready() {
-                    if this.watch.wants_bookmarks() {
-                        this.watch.bookmark(false);
-                    }
-                    this.done = true;
-                    continue;
-                }
-            }
-            if let Some(bookmark) = &mut this.bookmark {
-                if Future::poll(bookmark.as_mut(), context).is_ready() {
-                    bookmark.set(tokio::time::sleep(BOOKMARK_EVERY));
+            if let Some(deadline) = &mut this.deadline
+                && Future::poll(deadline.as_mut(), context).is_ready()
+            {
+                if this.watch.wants_bookmarks() {
                     this.watch.bookmark(false);
-                    continue;
                 }
+                this.done = true;
+                continue;
+            }
+            if let Some(bookmark) = &mut this.bookmark
+                && Future::poll(bookmark.as_mut(), context).is_ready()
+            {
+                bookmark.set(tokio::time::sleep(BOOKMARK_EVERY));
+                this.watch.bookmark(false);
+                continue;
             }
             match this.changed.as_mut().poll_next(context) {
                 Poll::Ready(Some(_)) => {}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gitops_diff::patch;
 use serde_json::{Value, json};
 
-use super::call::{Answer, Call, finalizers, meta_text, metadata_mut};
+use super::call::{Answer, Call, meta_text, metadata_mut};
 use super::clock::seconds;
 use super::convert;
 use super::custom_objects;
@@ -85,11 +85,26 @@ pub(crate) fn create(state: &mut State, call: &mut Call<'_>) -> ApiResult<Answer
     let options = WriteOptions::read(call.query, OptionsKind::Create, call.user_agent())?;
     let mut object = read_object(call, &options)?;
     call.settle_namespace(&mut object)?;
+    wipe_system_fields(&mut object);
     let created = create_object(state, call, &options, object, Ownership::Track)?;
     Ok(Answer::Object {
         code: 201,
         object: created,
     })
+}
+
+/// Takes away what only the server sets in a new object.
+fn wipe_system_fields(object: &mut Value) {
+    let meta = metadata_mut(object);
+    for key in [
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "uid",
+        "selfLink",
+    ] {
+        meta.remove(key);
+    }
 }
 
 /// Whether the manager of a new object is still to be booked.
@@ -184,13 +199,8 @@ pub(crate) fn create_object(
     }
     let mut stored = convert::to_storage(&resource, object);
     state.store.put(&resource.storage, &key, &mut stored);
-    after_write(state, &resource, call.namespace());
-    Ok(reload(state, &resource, &key, stored))
-}
-
-/// The object as a read would show it now: the server's own work may follow a write.
-fn reload(_state: &State, resource: &Resource, _key: &str, stored: Value) -> Value {
-    convert::from_storage(resource, stored)
+    after_write(state, &resource);
+    Ok(convert::from_storage(&resource, stored))
 }
 
 fn generated_name(
@@ -381,10 +391,15 @@ pub(crate) fn store_update(
         review::check_escalation(state, call, &object)?;
     }
     keep_system_fields(&mut object, &live);
-    kinds::prepare_update(&resource, &mut object, &live, target);
     let name = call.name().to_owned();
-    let errors = kinds::validate_update(&resource, &object, &live, target);
-    objects::check(&resource, &name, &errors)?;
+    if let Target::Other(sub @ ("ephemeralcontainers" | "resize")) = target {
+        object = super::subresource::pod_part(sub, object, &live);
+        strategy::next_generation(&mut object, &live);
+    } else {
+        kinds::prepare_update(&resource, &mut object, &live, target);
+        let errors = kinds::validate_update(&resource, &object, &live, target);
+        objects::check(&resource, &name, &errors)?;
+    }
     if target == Target::Main {
         call.warnings
             .extend(kinds::warnings(&resource, &object, Some(&live)));
@@ -403,8 +418,8 @@ pub(crate) fn store_update(
     }
     let mut stored = convert::to_storage(&resource, object);
     state.store.put(&resource.storage, &key, &mut stored);
-    after_write(state, &resource, call.namespace());
-    Ok(reload(state, &resource, &key, stored))
+    after_write(state, &resource);
+    Ok(convert::from_storage(&resource, stored))
 }
 
 /// Puts back what a client can't change.
@@ -436,7 +451,7 @@ fn keep_system_fields(object: &mut Value, live: &Value) {
 }
 
 /// The server's own work after a write.
-pub(crate) fn after_write(state: &mut State, resource: &Resource, _namespace: Option<&str>) {
+fn after_write(state: &mut State, resource: &Resource) {
     if resource.is("apiextensions.k8s.io", "customresourcedefinitions") {
         custom_objects::settle_definitions(state);
     }
@@ -579,7 +594,11 @@ fn apply(state: &mut State, call: &mut Call<'_>, target: Target) -> ApiResult<An
             Ok(Answer::ok(updated))
         }
         _ => {
-            let object = decode_merged(&resource, merged)?;
+            let mut object = decode_merged(&resource, merged)?;
+            call.settle_namespace(&mut object)?;
+            let meta = metadata_mut(&mut object);
+            meta.insert("name".to_owned(), json!(call.path.name));
+            meta.remove("resourceVersion");
             if !meta_text(&object, "uid").is_empty() {
                 return Err(ApiError::conflict(
                     &resource.group,
@@ -658,24 +677,11 @@ pub(crate) fn read_applied(call: &mut Call<'_>, options: &WriteOptions) -> ApiRe
     {
         return Err(ApiError::bad_request("metadata.managedFields must be nil"));
     }
-    let meta = metadata_mut(&mut applied);
-    if meta
-        .get("name")
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .is_empty()
-    {
-        meta.insert(
-            "name".to_owned(),
-            json!(call.path.name.as_deref().unwrap_or_default()),
-        );
+    if !meta_text(&applied, "name").is_empty() {
+        call.check_name(&applied)?;
     }
-    call.check_name(&applied)?;
-    call.settle_namespace(&mut applied)?;
+    // Checked, but not filled in: what is applied stays as the client sent it.
+    call.settle_namespace(&mut applied.clone())?;
+    metadata_mut(&mut applied);
     Ok(applied)
-}
-
-/// Whether an object still has finalizers.
-pub(crate) fn has_finalizers(object: &Value) -> bool {
-    !finalizers(object).is_empty()
 }

@@ -122,13 +122,13 @@ pub fn decode_metadata(metadata: &Value) -> Result<Decoded, DecodeError> {
 pub fn normalize(kind: Kind, object: &mut Value) {
     let ty = TypeRef::to_struct(kind.type_index());
     let mut decoder = Decoder::new(false);
-    if let Ok(mut value) = decoder.value(&Node::from_value(object), &ty) {
-        if decoder.saved.is_none() {
-            if let Value::Object(map) = &mut value {
-                kind.mark(map);
-            }
-            *object = value;
+    if let Ok(mut value) = decoder.value(&Node::from_value(object), &ty)
+        && decoder.saved.is_none()
+    {
+        if let Value::Object(map) = &mut value {
+            kind.mark(map);
         }
+        *object = value;
     }
 }
 

@@ -41,6 +41,7 @@ impl Node {
     }
 
     /// The last member `name`, as Go's decoder sees it.
+    #[cfg(test)]
     pub(crate) fn get(&self, name: &str) -> Option<&Node> {
         match self {
             Self::Object(members) => members

@@ -14,14 +14,17 @@
 
 mod decode;
 mod defaults;
+mod docs;
 mod dump;
-mod error;
+pub(crate) mod error;
 mod json;
 mod meta;
+mod protobuf;
 mod quantity;
 pub(crate) mod rules;
 mod service;
 mod strategy;
+mod table;
 mod time;
 #[cfg(test)]
 mod transcripts;
@@ -37,10 +40,16 @@ pub use decode::{
     DecodeError, Decoded, decode, decode_metadata, decode_untyped, decode_value, normalize,
 };
 pub use defaults::default;
+pub(crate) use dump::internal as internal_dump;
 pub use error::{ErrorKind, FieldError, Path, aggregate, invalid, invalid_status};
+pub(crate) use meta::validate_metadata_at;
 pub use meta::{NameRule, validate_metadata, validate_metadata_update};
+pub use protobuf::{ProtobufError, decode_protobuf};
+pub(crate) use rules::{dns_subdomain, dns1035_label as dns_1035, parse_cidr};
 pub use service::{ServiceAllocator, allocate, release};
 pub use strategy::{Target, admit, prepare_create, prepare_update};
+pub(crate) use table::{age as printed_age, custom_columns};
+pub use table::{table_cells, table_columns};
 pub use validate::{validate_create, validate_update, warnings};
 
 /// A kind that is built into the API server.
@@ -173,4 +182,14 @@ fn entries() -> &'static [Entry] {
             })
             .collect()
     })
+}
+
+/// Whether `text` is an RFC 1123 label.
+pub(crate) fn is_label(text: &str) -> bool {
+    rules::dns_label(text).is_empty()
+}
+
+/// Whether `text` is an RFC 1123 subdomain.
+pub(crate) fn is_subdomain(text: &str) -> bool {
+    rules::dns_subdomain(text).is_empty()
 }

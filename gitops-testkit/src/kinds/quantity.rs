@@ -149,13 +149,6 @@ impl Quantity {
         self.nano % NANO == 0
     }
 
-    pub(crate) fn plus(self, other: Self) -> Self {
-        Self {
-            nano: self.nano.saturating_add(other.nano),
-            ..self
-        }
-    }
-
     /// The canonical text: no fraction digits, the largest suffix that fits.
     #[must_use]
     pub(crate) fn canonical(self) -> String {

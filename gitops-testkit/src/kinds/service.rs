@@ -139,10 +139,12 @@ pub(super) fn prepare_update(obj: &mut Value, old: &Value) {
             }
         }
     }
-    if needs_health_port(old) && needs_health_port(spec) && unset(spec, "healthCheckNodePort") {
-        if let Some(port) = old.get("healthCheckNodePort") {
-            set(spec, "healthCheckNodePort", port.clone());
-        }
+    if needs_health_port(old)
+        && needs_health_port(spec)
+        && unset(spec, "healthCheckNodePort")
+        && let Some(port) = old.get("healthCheckNodePort")
+    {
+        set(spec, "healthCheckNodePort", port.clone());
     }
     drop_dependent(spec, old);
 }

@@ -83,10 +83,10 @@ fn push(parent: &mut Value, key: &str, item: Value) {
 }
 
 fn protect(obj: &mut Value, finalizer: &str) {
-    if let Some(meta) = object(obj, "metadata") {
-        if !items(&meta["finalizers"]).iter().any(|f| f == finalizer) {
-            push(meta, "finalizers", json!(finalizer));
-        }
+    if let Some(meta) = object(obj, "metadata")
+        && !items(&meta["finalizers"]).iter().any(|f| f == finalizer)
+    {
+        push(meta, "finalizers", json!(finalizer));
     }
 }
 
@@ -175,10 +175,10 @@ pub fn prepare_create(kind: Kind, obj: &mut Value) {
         ("batch", "Job") => generate_selector(obj),
         ("", "Service") => service::normalize_ips(obj, None),
         ("", "Namespace") => {
-            if let Some(spec) = object(obj, "spec") {
-                if !items(&spec["finalizers"]).iter().any(|f| f == "kubernetes") {
-                    push(spec, "finalizers", json!("kubernetes"));
-                }
+            if let Some(spec) = object(obj, "spec")
+                && !items(&spec["finalizers"]).iter().any(|f| f == "kubernetes")
+            {
+                push(spec, "finalizers", json!("kubernetes"));
             }
         }
         ("", "PersistentVolume") => {
@@ -244,15 +244,13 @@ fn generate_selector(obj: &mut Value) {
         }
         copied = labels.clone();
     }
-    if let Some(matching) = object(spec, "selector").and_then(|s| object(s, "matchLabels")) {
-        if unset(matching, "batch.kubernetes.io/controller-uid") {
-            set(matching, "batch.kubernetes.io/controller-uid", uid);
-        }
+    if let Some(matching) = object(spec, "selector").and_then(|s| object(s, "matchLabels"))
+        && unset(matching, "batch.kubernetes.io/controller-uid")
+    {
+        set(matching, "batch.kubernetes.io/controller-uid", uid);
     }
-    if shared {
-        if let Some(meta) = object(obj, "metadata") {
-            set(meta, "labels", copied);
-        }
+    if shared && let Some(meta) = object(obj, "metadata") {
+        set(meta, "labels", copied);
     }
 }
 
@@ -399,11 +397,19 @@ fn prepare_status_update(kind: Kind, obj: &mut Value, old: &Value) {
             copy(meta, &old["metadata"], "deletionTimestamp");
         }
     }
-    if kind.name() == "Pod" {
-        if let Some(status) = object(obj, "status") {
-            if text(status, "qosClass").is_empty() {
-                copy(status, &old["status"], "qosClass");
-            }
+    if (kind.group(), kind.name()) == ("apps", "DaemonSet") {
+        // It is a field of the spec in truth, and only shown as an annotation.
+        let current = old["metadata"]["annotations"][defaults::TEMPLATE_GENERATION]
+            .as_str()
+            .and_then(|t| t.parse::<i64>().ok());
+        if let Some(current) = current {
+            template_generation(obj, current);
         }
+    }
+    if kind.name() == "Pod"
+        && let Some(status) = object(obj, "status")
+        && text(status, "qosClass").is_empty()
+    {
+        copy(status, &old["status"], "qosClass");
     }
 }

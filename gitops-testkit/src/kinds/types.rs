@@ -5,8 +5,9 @@
 //!
 //! ```text
 //! core.v1.Container            package and name
-//!  name s!+                    field, type, flags
-//!  tty=TTY b                   field with the Go name where it isn't the usual one
+//!  name#1 s!+                  field, its number in protobuf, type, flags
+//!  tty#18=TTY b                field with the Go name where it isn't the usual one
+//!  ~#2 @core.v1.VolumeSource   fields that lie here in JSON, but in a message of their own in protobuf
 //! ```
 //!
 //! Types: `s` string, `i` int32, `l` int64, `b` bool, `d` double, `y` bytes, `q`
@@ -64,6 +65,8 @@ impl TypeRef {
 #[derive(Debug)]
 pub(crate) struct Field {
     pub(crate) name: String,
+    /// The number in protobuf; 0 if there is none here.
+    pub(crate) number: u32,
     /// The Go name; empty for an embedded struct.
     pub(crate) go_name: String,
     pub(crate) ty: TypeRef,
@@ -81,6 +84,8 @@ pub(crate) struct Struct {
     /// Package and name: `core.v1.Container`.
     pub(crate) name: String,
     pub(crate) fields: Vec<Field>,
+    /// Structs whose fields are among [`fields`](Self::fields), by their number in protobuf.
+    pub(crate) nested: Vec<(u32, usize)>,
     by_name: BTreeMap<String, usize>,
 }
 
@@ -133,7 +138,12 @@ impl Types {
         let mut position = BTreeMap::new();
         for line in text.lines() {
             if let Some(rest) = line.strip_prefix(' ') {
-                if let Some(last) = structs.last_mut() {
+                if let (Some(inner), Some(last)) = (rest.strip_prefix("~#"), structs.last_mut()) {
+                    if let Some((number, name)) = inner.split_once(" @") {
+                        last.nested
+                            .extend(number.parse().ok().zip(by_name.get(name).copied()));
+                    }
+                } else if let Some(last) = structs.last_mut() {
                     let field = parse_field(rest, &by_name);
                     last.by_name.insert(field.name.clone(), last.fields.len());
                     last.fields.push(field);
@@ -143,6 +153,7 @@ impl Types {
                 structs.push(Struct {
                     name: line.to_owned(),
                     fields: Vec::new(),
+                    nested: Vec::new(),
                     by_name: BTreeMap::new(),
                 });
             }
@@ -192,14 +203,16 @@ fn star(t: &TypeRef) -> &'static str {
 
 fn parse_field(line: &str, structs: &BTreeMap<String, usize>) -> Field {
     let (head, mut rest) = line.split_once(' ').unwrap_or((line, "J"));
-    let (name, go_name) = match head.split_once('=') {
-        Some((name, go)) => (name.to_owned(), go.to_owned()),
-        None => {
-            let mut chars = head.chars();
-            let first = chars.next().map(|c| c.to_ascii_uppercase());
-            (head.to_owned(), first.into_iter().chain(chars).collect())
-        }
-    };
+    let (head, go) = head
+        .split_once('=')
+        .map_or((head, None), |(head, go)| (head, Some(go.to_owned())));
+    let (name, number) = head.split_once('#').unwrap_or((head, "0"));
+    let go_name = go.unwrap_or_else(|| {
+        let mut chars = name.chars();
+        let first = chars.next().map(|c| c.to_ascii_uppercase());
+        first.into_iter().chain(chars).collect()
+    });
+    let (name, number) = (name.to_owned(), number.parse().unwrap_or(0));
     let mut values = Vec::new();
     if let Some((before, list)) = rest.split_once('<') {
         values = list
@@ -213,6 +226,7 @@ fn parse_field(line: &str, structs: &BTreeMap<String, usize>) -> Field {
     let (ty, flags) = rest.split_at(rest.len() - flags);
     Field {
         name,
+        number,
         go_name,
         ty: parse_type(ty, structs),
         always: flags.contains('!'),
@@ -233,13 +247,12 @@ fn parse_type(text: &str, structs: &BTreeMap<String, usize>) -> TypeRef {
     if let Some((inner, named)) = text
         .split_once(':')
         .filter(|_| text.starts_with(['[', '{']))
+        && is_collection_name(named)
     {
-        if is_collection_name(named) {
-            return TypeRef {
-                named: Some(named.to_owned()),
-                ..parse_type(inner, structs)
-            };
-        }
+        return TypeRef {
+            named: Some(named.to_owned()),
+            ..parse_type(inner, structs)
+        };
     }
     if let Some(rest) = text.strip_prefix('[') {
         return plain(Ty::List(Box::new(parse_type(rest, structs))));

@@ -1,6 +1,6 @@
 //! Making commits.
 
-use super::{FakeRepo, FakeRepoError, Signature};
+use super::{FakeRepo, FakeRepoError};
 
 /// A commit in the making. Nothing happens before [`save`](Self::save).
 ///
@@ -135,7 +135,7 @@ impl<'r> CommitBuilder<'r> {
     pub fn save(self) -> Result<String, FakeRepoError> {
         let repo = self.repo;
         let branch = self.branch.unwrap_or_else(|| repo.default_branch());
-        let mut by = Signature::at(self.seconds.unwrap_or_else(|| repo.next_time()));
+        let mut by = repo.next_signature(self.seconds);
         if let Some((name, email)) = self.author {
             (by.name, by.email) = (name, email);
         }

@@ -109,6 +109,8 @@ struct Inner {
 struct State {
     default_branch: String,
     next_commit: i64,
+    /// Whose the commits are that name nobody: name and address.
+    author: (String, String),
 }
 
 /// Who a commit is by, and when it was made.
@@ -121,10 +123,10 @@ pub(crate) struct Signature {
 }
 
 impl Signature {
-    fn at(seconds: i64) -> Self {
+    fn new((name, email): (String, String), seconds: i64) -> Self {
         Self {
-            name: "Fake Author".to_owned(),
-            email: "author@example.com".to_owned(),
+            name,
+            email,
             seconds,
         }
     }
@@ -163,6 +165,7 @@ impl FakeRepo {
                 state: Mutex::new(State {
                     default_branch: "main".to_owned(),
                     next_commit: FIRST_COMMIT,
+                    author: ("Fake Author".to_owned(), "author@example.com".to_owned()),
                 }),
             }),
         };
@@ -287,7 +290,7 @@ impl FakeRepo {
         message: &str,
     ) -> Result<String, FakeRepoError> {
         let at = self.resolve(revision)?;
-        let tagger = Signature::at(self.next_time());
+        let tagger = self.next_signature(None);
         let object = format!(
             "object {at}\ntype commit\ntag {name}\ntagger {} <{}> {} +0000\n\n{message}\n",
             tagger.name, tagger.email, tagger.seconds
@@ -332,6 +335,12 @@ impl FakeRepo {
             .args(["-d", "--end-of-options", name, &at])
             .run()
             .map(drop)
+    }
+
+    /// Sets whose the commits are from now on that name nobody else: reverts and merges, and
+    /// commits without [`author`](CommitBuilder::author).
+    pub fn set_author(&self, name: impl Into<String>, email: impl Into<String>) {
+        self.state().author = (name.into(), email.into());
     }
 
     /// Undoes one commit on a branch with a new commit, as `git revert` does.
@@ -462,7 +471,7 @@ impl FakeRepo {
         message: &str,
     ) -> Result<String, FakeRepoError> {
         use std::fmt::Write as _;
-        let by = Signature::at(self.next_time());
+        let by = self.next_signature(None);
         let mut object = format!("tree {tree}\n");
         for parent in parents {
             // Writing to a String can't fail.
@@ -530,11 +539,16 @@ impl FakeRepo {
         Git::new(command, Some(&self.path()))
     }
 
-    pub(crate) fn next_time(&self) -> i64 {
+    /// Whose the next commit is, and when; a time that is given doesn't move the clock on.
+    pub(crate) fn next_signature(&self, seconds: Option<i64>) -> Signature {
         let mut state = self.state();
-        let now = state.next_commit;
-        state.next_commit = now.saturating_add(60);
-        now
+        let author = state.author.clone();
+        let seconds = seconds.unwrap_or_else(|| {
+            let now = state.next_commit;
+            state.next_commit = now.saturating_add(60);
+            now
+        });
+        Signature::new(author, seconds)
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {

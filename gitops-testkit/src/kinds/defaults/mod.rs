@@ -120,12 +120,11 @@ fn replication_controller(obj: &mut Value) {
             set(spec, "selector", labels.clone());
         }
     }
-    if !labels.is_null() {
-        if let Some(meta) = object(obj, "metadata") {
-            if items_empty(&meta["labels"]) {
-                set(meta, "labels", labels);
-            }
-        }
+    if !labels.is_null()
+        && let Some(meta) = object(obj, "metadata")
+        && items_empty(&meta["labels"])
+    {
+        set(meta, "labels", labels);
     }
 }
 
@@ -146,11 +145,11 @@ fn workload(name: &str, obj: &mut Value) {
             set_missing(spec, "replicas", 1);
             if let Some(strategy) = object(spec, "strategy") {
                 set_default(strategy, "type", "RollingUpdate");
-                if text(strategy, "type") == "RollingUpdate" {
-                    if let Some(rolling) = object(strategy, "rollingUpdate") {
-                        set_missing(rolling, "maxUnavailable", "25%");
-                        set_missing(rolling, "maxSurge", "25%");
-                    }
+                if text(strategy, "type") == "RollingUpdate"
+                    && let Some(rolling) = object(strategy, "rollingUpdate")
+                {
+                    set_missing(rolling, "maxUnavailable", "25%");
+                    set_missing(rolling, "maxSurge", "25%");
                 }
             }
             set_missing(spec, "revisionHistoryLimit", 10);
@@ -165,10 +164,10 @@ fn workload(name: &str, obj: &mut Value) {
             set_default(spec, "podManagementPolicy", "OrderedReady");
             if let Some(strategy) = object(spec, "updateStrategy") {
                 set_default(strategy, "type", "RollingUpdate");
-                if text(strategy, "type") == "RollingUpdate" {
-                    if let Some(rolling) = object(strategy, "rollingUpdate") {
-                        set_missing(rolling, "partition", 0);
-                    }
+                if text(strategy, "type") == "RollingUpdate"
+                    && let Some(rolling) = object(strategy, "rollingUpdate")
+                {
+                    set_missing(rolling, "partition", 0);
                 }
             }
             if let Some(retention) = object(spec, "persistentVolumeClaimRetentionPolicy") {
@@ -187,11 +186,11 @@ fn workload(name: &str, obj: &mut Value) {
             pod::template(spec, "template");
             if let Some(strategy) = object(spec, "updateStrategy") {
                 set_default(strategy, "type", "RollingUpdate");
-                if text(strategy, "type") == "RollingUpdate" {
-                    if let Some(rolling) = object(strategy, "rollingUpdate") {
-                        set_missing(rolling, "maxUnavailable", 1);
-                        set_missing(rolling, "maxSurge", 0);
-                    }
+                if text(strategy, "type") == "RollingUpdate"
+                    && let Some(rolling) = object(strategy, "rollingUpdate")
+                {
+                    set_missing(rolling, "maxUnavailable", 1);
+                    set_missing(rolling, "maxSurge", 0);
                 }
             }
             set_missing(spec, "revisionHistoryLimit", 10);
@@ -215,12 +214,11 @@ fn daemon_annotation(obj: &mut Value) {
 
 fn job(obj: &mut Value) {
     let labels = obj["spec"]["template"]["metadata"]["labels"].clone();
-    if !items_empty(&labels) {
-        if let Some(meta) = object(obj, "metadata") {
-            if items_empty(&meta["labels"]) {
-                set(meta, "labels", labels);
-            }
-        }
+    if !items_empty(&labels)
+        && let Some(meta) = object(obj, "metadata")
+        && items_empty(&meta["labels"])
+    {
+        set(meta, "labels", labels);
     }
     let Some(spec) = object(obj, "spec") else {
         return;
@@ -341,10 +339,10 @@ fn secret(obj: &mut Value) {
 
 fn namespace(obj: &mut Value) {
     let name = text(&obj["metadata"], "name").to_owned();
-    if !name.is_empty() {
-        if let Some(labels) = object(obj, "metadata").and_then(|m| object(m, "labels")) {
-            set(labels, "kubernetes.io/metadata.name", name);
-        }
+    if !name.is_empty()
+        && let Some(labels) = object(obj, "metadata").and_then(|m| object(m, "labels"))
+    {
+        set(labels, "kubernetes.io/metadata.name", name);
     }
     if let Some(status) = object(obj, "status") {
         set_default(status, "phase", "Active");

@@ -112,16 +112,12 @@ pub(super) fn secret(obj: &Value, errors: &mut Errors) {
                 ));
             }
         }
-        "kubernetes.io/basic-auth" => {
-            if missing("username") && missing("password") {
-                errors.push(FieldError::required(&path.key("username"), ""));
-                errors.push(FieldError::required(&path.key("password"), ""));
-            }
+        "kubernetes.io/basic-auth" if missing("username") && missing("password") => {
+            errors.push(FieldError::required(&path.key("username"), ""));
+            errors.push(FieldError::required(&path.key("password"), ""));
         }
-        "kubernetes.io/ssh-auth" => {
-            if text(data, "ssh-privatekey").is_empty() {
-                errors.push(FieldError::required(&path.key("ssh-privatekey"), ""));
-            }
+        "kubernetes.io/ssh-auth" if text(data, "ssh-privatekey").is_empty() => {
+            errors.push(FieldError::required(&path.key("ssh-privatekey"), ""));
         }
         "kubernetes.io/tls" => {
             for key in ["tls.crt", "tls.key"] {

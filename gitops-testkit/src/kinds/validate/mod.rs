@@ -80,6 +80,7 @@ fn name_rule(kind: Kind) -> NameRule {
         | ("flowcontrol.apiserver.k8s.io", _)
         | ("events.k8s.io", _) => NameRule::PathSegment,
         ("", "Event") => NameRule::PathSegment,
+        ("apiextensions.k8s.io", _) => NameRule::Any,
         _ => NameRule::Subdomain,
     }
 }
@@ -96,6 +97,9 @@ fn metadata(kind: Kind, obj: &Value, errors: &mut Errors) {
         name_rule(kind),
         kube,
     ));
+    if kind.name() == "CustomResourceDefinition" {
+        errors.extend(crate::crd::validate_name(obj));
+    }
     if kind.name() == "CronJob" {
         let name = text(&obj["metadata"], "name");
         if name.len() > 52 {
@@ -178,10 +182,10 @@ fn structure(def: &Struct, obj: &Value, path: &Path, errors: &mut Errors) {
             }
             continue;
         }
-        if let (false, Some(text)) = (field.values.is_empty(), value.as_str()) {
-            if !field.values.iter().any(|v| v == text) {
-                errors.push(FieldError::not_supported(&at, value, &field.values));
-            }
+        if let (false, Some(text)) = (field.values.is_empty(), value.as_str())
+            && !field.values.iter().any(|v| v == text)
+        {
+            errors.push(FieldError::not_supported(&at, value, &field.values));
         }
         nested(&field.ty, value, &at, errors);
     }
@@ -435,37 +439,35 @@ pub fn warnings(kind: Kind, obj: &Value, old: Option<&Value>) -> Vec<String> {
                 pod_warnings(&spec["template"]["spec"], "spec.template.spec", &mut out);
             }
         }
-        ("batch", "Job") => {
-            if old.is_none() {
-                pod_warnings(&spec["template"]["spec"], "spec.template.spec", &mut out);
-            }
+        ("batch", "Job") if old.is_none() => {
+            pod_warnings(&spec["template"]["spec"], "spec.template.spec", &mut out);
         }
-        ("batch", "CronJob") => {
-            if old.is_none_or(|old| old["spec"]["jobTemplate"] != spec["jobTemplate"]) {
-                pod_warnings(
-                    &spec["jobTemplate"]["spec"]["template"]["spec"],
-                    "spec.jobTemplate.spec.template.spec",
-                    &mut out,
-                );
-            }
+        ("batch", "CronJob")
+            if old.is_none_or(|old| old["spec"]["jobTemplate"] != spec["jobTemplate"]) =>
+        {
+            pod_warnings(
+                &spec["jobTemplate"]["spec"]["template"]["spec"],
+                "spec.jobTemplate.spec.template.spec",
+                &mut out,
+            );
         }
-        ("", "Service") => {
-            if !items(&spec["externalIPs"]).is_empty() {
-                out.push("spec.externalIPs is deprecated and may no longer be implemented in some clusters".to_owned());
-            }
+        ("", "Service") if !items(&spec["externalIPs"]).is_empty() => {
+            out.push(
+                "spec.externalIPs is deprecated and may no longer be implemented in some clusters"
+                    .to_owned(),
+            );
         }
-        ("networking.k8s.io", "Ingress") => {
+        ("networking.k8s.io", "Ingress")
             if old.is_none()
                 && !unset(
                     &obj["metadata"]["annotations"],
                     "kubernetes.io/ingress.class",
-                )
-            {
-                out.push(
+                ) =>
+        {
+            out.push(
                     "annotation \"kubernetes.io/ingress.class\" is deprecated, please use 'spec.ingressClassName' instead"
                         .to_owned(),
                 );
-            }
         }
         ("", "Secret") => out.extend(config::tls_warning(obj)),
         _ => {}

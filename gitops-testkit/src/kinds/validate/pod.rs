@@ -147,16 +147,15 @@ pub(super) fn spec(spec: &Value, path: &Path, errors: &mut Errors) {
         ("subdomain", rules::dns_label),
     ];
     for (key, rule) in named {
-        if key == "hostname" {
-            if let Some(seconds) = spec["activeDeadlineSeconds"].as_i64() {
-                if !(1..=i64::from(i32::MAX)).contains(&seconds) {
-                    errors.push(FieldError::invalid(
-                        &path.child("activeDeadlineSeconds"),
-                        &json!(seconds),
-                        rules::range(1, i64::from(i32::MAX)),
-                    ));
-                }
-            }
+        if key == "hostname"
+            && let Some(seconds) = spec["activeDeadlineSeconds"].as_i64()
+            && !(1..=i64::from(i32::MAX)).contains(&seconds)
+        {
+            errors.push(FieldError::invalid(
+                &path.child("activeDeadlineSeconds"),
+                &json!(seconds),
+                rules::range(1, i64::from(i32::MAX)),
+            ));
         }
         let name = text(spec, key);
         if !name.is_empty() {
@@ -321,7 +320,8 @@ fn containers(
         let at = path.index(i);
         self::container(container, volumes, &at, errors);
         let name = text(container, "name");
-        if !names.insert(name) && !(init && name.is_empty()) {
+        let nameless = init && name.is_empty();
+        if !names.insert(name) && !nameless {
             errors.push(FieldError::duplicate(&at.child("name"), &json!(name)));
         }
         let sidecar = init && text(container, "restartPolicy") == "Always";
@@ -671,23 +671,23 @@ fn resources(resources: &Value, path: &Path, errors: &mut Errors) {
             if extended && !amount.is_whole() {
                 errors.push(FieldError::invalid(&at, quantity, "must be an integer"));
             }
-            if list == "requests" {
-                if let Some(limit) = read(&resources["limits"][name]) {
-                    let strict = extended || name.starts_with("hugepages-");
-                    let shown = limit.canonical();
-                    let detail = if strict && amount != limit {
-                        format!("must be equal to {name} limit of {shown}")
-                    } else if !strict && amount > limit {
-                        format!("must be less than or equal to {name} limit of {shown}")
-                    } else {
-                        continue;
-                    };
-                    errors.push(FieldError::invalid(
-                        &path.child("requests"),
-                        quantity,
-                        detail,
-                    ));
-                }
+            if list == "requests"
+                && let Some(limit) = read(&resources["limits"][name])
+            {
+                let strict = extended || name.starts_with("hugepages-");
+                let shown = limit.canonical();
+                let detail = if strict && amount != limit {
+                    format!("must be equal to {name} limit of {shown}")
+                } else if !strict && amount > limit {
+                    format!("must be less than or equal to {name} limit of {shown}")
+                } else {
+                    continue;
+                };
+                errors.push(FieldError::invalid(
+                    &path.child("requests"),
+                    quantity,
+                    detail,
+                ));
             }
         }
     }
@@ -718,10 +718,8 @@ fn handler(handler: &Value, path: &Path, errors: &mut Errors) {
         count += 1;
         let action = &handler[kind];
         match kind {
-            "exec" => {
-                if items(&action["command"]).is_empty() {
-                    errors.push(FieldError::required(&at.child("command"), ""));
-                }
+            "exec" if items(&action["command"]).is_empty() => {
+                errors.push(FieldError::required(&at.child("command"), ""));
             }
             "httpGet" => {
                 if text(action, "path").is_empty() {

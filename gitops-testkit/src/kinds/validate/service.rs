@@ -383,14 +383,13 @@ pub(super) fn update(obj: &Value, old: &Value, errors: &mut Errors) {
     if let (Some(was), Some(now)) = (
         items(&old["ipFamilies"]).first(),
         items(&new["ipFamilies"]).first(),
-    ) {
-        if was != now {
-            errors.push(FieldError::invalid(
-                &path.child("ipFamilies").index(0),
-                &new["ipFamilies"],
-                "may not change once set",
-            ));
-        }
+    ) && was != now
+    {
+        errors.push(FieldError::invalid(
+            &path.child("ipFamilies").index(0),
+            &new["ipFamilies"],
+            "may not change once set",
+        ));
     }
 }
 

@@ -58,18 +58,20 @@ pub(crate) fn selects(selector: &Value, labels: &Value) -> bool {
 const MISMATCH: &str = "`selector` does not match template `labels`";
 
 /// The template of a workload whose pods live for ever.
-fn lasting_template(spec: &Value, empty_matches: bool, path: &Path, errors: &mut Errors) {
+fn lasting_template(spec: &Value, path: &Path, errors: &mut Errors) {
     let at = path.child("template");
     let labels = &spec["template"]["metadata"]["labels"];
     let empty = !spec["selector"].is_null() && is_empty_selector(&spec["selector"]);
-    if !(empty && empty_matches) && !selects(&spec["selector"], labels) {
+    // An empty selector is reported as such, not as one that doesn't match.
+    let matches = empty || selects(&spec["selector"], labels);
+    if !matches {
         errors.push(FieldError::invalid(
             &at.child("metadata").child("labels"),
             labels,
             MISMATCH,
         ));
     }
-    pod::template(&spec["template"], &at, errors);
+    pod::template(&with_claims(spec), &at, errors);
     let pod = &spec["template"]["spec"];
     if text(pod, "restartPolicy") != "Always" {
         errors.push(FieldError::not_supported(
@@ -84,6 +86,26 @@ fn lasting_template(spec: &Value, empty_matches: bool, path: &Path, errors: &mut
             "activeDeadlineSeconds in ReplicaSet is not Supported",
         ));
     }
+}
+
+/// The pod template with a volume for each claim of a StatefulSet that the pod itself has none
+/// for: what its containers mount may come from either.
+fn with_claims(spec: &Value) -> std::borrow::Cow<'_, Value> {
+    let claims = items(&spec["volumeClaimTemplates"]);
+    if claims.is_empty() {
+        return std::borrow::Cow::Borrowed(&spec["template"]);
+    }
+    let mut template = spec["template"].clone();
+    let mut volumes = items(&template["spec"]["volumes"]).to_vec();
+    for claim in claims {
+        let name = &claim["metadata"]["name"];
+        if !volumes.iter().any(|volume| volume["name"] == *name) {
+            let source = serde_json::json!({ "claimName": name });
+            volumes.push(serde_json::json!({ "name": name, "persistentVolumeClaim": source }));
+        }
+    }
+    template["spec"]["volumes"] = Value::Array(volumes);
+    std::borrow::Cow::Owned(template)
 }
 
 /// A count or a percentage that is not negative.
@@ -108,14 +130,13 @@ fn not_above_hundred(value: &Value, path: &Path, errors: &mut Errors) {
         .as_str()
         .and_then(|t| t.strip_suffix('%'))
         .and_then(|t| t.parse::<i64>().ok())
+        && percent > 100
     {
-        if percent > 100 {
-            errors.push(FieldError::invalid(
-                path,
-                value,
-                "must not be greater than 100%",
-            ));
-        }
+        errors.push(FieldError::invalid(
+            path,
+            value,
+            "must not be greater than 100%",
+        ));
     }
 }
 
@@ -143,7 +164,7 @@ pub(super) fn deployment(spec: &Value, path: &Path, errors: &mut Errors) {
         "empty selector is invalid for deployment",
         errors,
     );
-    lasting_template(spec, true, path, errors);
+    lasting_template(spec, path, errors);
     let at = path.child("strategy");
     let strategy = &spec["strategy"];
     match text(strategy, "type") {
@@ -205,7 +226,7 @@ pub(super) fn replica_set(spec: &Value, path: &Path, errors: &mut Errors) {
         "empty selector is invalid for deployment",
         errors,
     );
-    lasting_template(spec, true, path, errors);
+    lasting_template(spec, path, errors);
 }
 
 pub(super) fn replication_controller(spec: &Value, path: &Path, errors: &mut Errors) {
@@ -220,7 +241,7 @@ pub(super) fn replication_controller(spec: &Value, path: &Path, errors: &mut Err
         return;
     }
     let as_selector = json!({"selector": {"matchLabels": chosen}, "template": spec["template"]});
-    lasting_template(&as_selector, true, path, errors);
+    lasting_template(&as_selector, path, errors);
 }
 
 pub(super) fn stateful_set(spec: &Value, path: &Path, errors: &mut Errors) {
@@ -290,7 +311,7 @@ pub(super) fn stateful_set(spec: &Value, path: &Path, errors: &mut Errors) {
         "empty selector is invalid for statefulset",
         errors,
     );
-    lasting_template(spec, true, path, errors);
+    lasting_template(spec, path, errors);
 }
 
 pub(super) fn daemon_set(spec: &Value, path: &Path, errors: &mut Errors) {
