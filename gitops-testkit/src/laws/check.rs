@@ -1,0 +1,145 @@
+//! Running laws on generated input.
+
+use std::hash::{BuildHasher as _, Hasher as _};
+
+use gitops_core::Differ;
+use proptest::collection::vec;
+use proptest::prelude::any;
+use proptest::strategy::Strategy;
+use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
+
+use super::{LawBroken, differ};
+use crate::arb::{self, EditKind};
+
+/// How laws are run: how many cases each, from which seed.
+///
+/// ```
+/// use gitops_testkit::laws::Check;
+///
+/// let check = Check::new().seed(7).cases(64).without_ownership();
+/// # let _ = check;
+/// ```
+#[derive(Debug, Clone)]
+pub struct Check {
+    cases: u32,
+    seed: u64,
+    ownership: bool,
+}
+
+impl Default for Check {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Check {
+    /// All laws, a fresh seed, and as many cases of each as proptest is told to run:
+    /// `PROPTEST_CASES`, 256 if unset.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            cases: Config::default().cases,
+            // Keyed from the system's randomness.
+            seed: std::hash::RandomState::new().build_hasher().finish(),
+            ownership: true,
+        }
+    }
+
+    /// The same with this many cases of each law.
+    #[must_use]
+    pub fn cases(mut self, cases: u32) -> Self {
+        self.cases = cases;
+        self
+    }
+
+    /// The same from this seed: that of a message of a broken law shows the same again.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Without the laws of ownership: for a differ that compares values alone.
+    #[must_use]
+    pub fn without_ownership(mut self) -> Self {
+        self.ownership = false;
+        self
+    }
+
+    /// Runs `law` on what `inputs` makes. This is how laws of your own run as those of
+    /// this module do.
+    ///
+    /// # Errors
+    ///
+    /// The law as it is broken by the smallest input that breaks it.
+    pub fn law<S: Strategy>(
+        &self,
+        inputs: S,
+        law: impl Fn(&S::Value) -> Result<(), LawBroken>,
+    ) -> Result<(), LawBroken> {
+        let config = Config {
+            cases: self.cases,
+            failure_persistence: None,
+            ..Config::default()
+        };
+        let mut seed = [0; 32];
+        for (to, from) in seed.iter_mut().zip(self.seed.to_le_bytes().iter().cycle()) {
+            *to = *from;
+        }
+        let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
+        let result = TestRunner::new_with_rng(config, rng).run(&inputs, |input| Ok(law(&input)?));
+        let again = match result {
+            Ok(()) => return Ok(()),
+            Err(TestError::Fail(reason, input)) => law(&input)
+                .err()
+                .unwrap_or_else(|| LawBroken::new("unknown", reason.to_string())),
+            Err(TestError::Abort(reason)) => LawBroken::new("unknown", reason.to_string()),
+        };
+        Err(again.in_run(self.seed, self.cases))
+    }
+
+    /// Runs the laws of a differ; see [`laws::differ`](super::differ).
+    ///
+    /// # Errors
+    ///
+    /// The first law that is broken, with the smallest input that shows it.
+    pub fn differ<D: Differ + ?Sized>(&self, differ: &D) -> Result<(), LawBroken> {
+        use EditKind::{Add, Change, Remove, Status};
+        let manifest = arb::manifest;
+        let edit = |kinds: &[EditKind]| arb::edit_of(kinds);
+        let tampering = || (manifest(), edit(&[Change, Change, Remove]));
+
+        self.law(manifest(), |m| differ::reflexive(differ, m))?;
+        self.law((manifest(), arb::edit()), |(m, e)| {
+            differ::pure(differ, m, e)
+        })?;
+        self.law((manifest(), arb::edit()), |(m, e)| {
+            differ::key_order(differ, m, e)
+        })?;
+        self.law(manifest(), |m| differ::served(differ, m))?;
+        self.law((manifest(), vec(edit(&[Add, Status]), 1..4)), |(m, e)| {
+            differ::foreign(differ, m, e)
+        })?;
+        self.law(tampering(), |(m, e)| differ::found(differ, m, e))?;
+        self.law((manifest(), vec(arb::edit(), 1..4)), |(m, e)| {
+            differ::honest(differ, m, e)
+        })?;
+        self.law(any::<u8>(), |count| differ::definitions(differ, *count))?;
+        self.law(arb::secret_manifest(), |planted| {
+            differ::secret(differ, planted)
+        })?;
+        if !self.ownership {
+            return Ok(());
+        }
+        self.law((manifest(), edit(&[Remove])), |(m, e)| {
+            differ::withdrawn(differ, m, e)
+        })?;
+        self.law((manifest(), edit(&[Change])), |(m, e)| {
+            differ::conflict(differ, m, e)
+        })?;
+        self.law((manifest(), edit(&[Change])), |(m, e)| {
+            differ::unowned(differ, m, e)
+        })?;
+        self.law(tampering(), |(m, e)| differ::lost(differ, m, e))
+    }
+}

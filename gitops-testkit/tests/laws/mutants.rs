@@ -1,0 +1,364 @@
+//! Differs that are wrong, each in one way, and the law that says so.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use gitops_core::{
+    DiffError, DiffRequest, Differ, Difference, FieldChange, FieldPath, FieldValue, PathElement,
+};
+use gitops_diff::differ::SchemaDiffer;
+use gitops_testkit::laws::Check;
+use serde_json::Value;
+
+type Change = dyn Fn(&DiffRequest<'_>, Difference) -> Difference + Send + Sync;
+type Lost = dyn Fn(&DiffRequest<'_>, Vec<FieldChange>) -> Vec<FieldChange> + Send + Sync;
+
+/// The right differ with something changed in its answers.
+pub(crate) struct Mutant {
+    right: SchemaDiffer,
+    diff: Box<Change>,
+    lost: Box<Lost>,
+}
+
+impl Mutant {
+    fn new(
+        diff: impl Fn(&DiffRequest<'_>, Difference) -> Difference + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            right: SchemaDiffer::builtin(),
+            diff: Box::new(diff),
+            lost: Box::new(|_, lost| lost),
+        }
+    }
+
+    fn losing(
+        lost: impl Fn(&DiffRequest<'_>, Vec<FieldChange>) -> Vec<FieldChange> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            lost: Box::new(lost),
+            ..Self::new(|_, answer| answer)
+        }
+    }
+}
+
+impl Differ for Mutant {
+    fn diff(&self, request: &DiffRequest<'_>) -> Result<Difference, DiffError> {
+        Ok((self.diff)(request, self.right.diff(request)?))
+    }
+
+    fn lost(&self, request: &DiffRequest<'_>) -> Vec<FieldChange> {
+        (self.lost)(request, self.right.lost(request))
+    }
+}
+
+fn change(path: FieldPath, before: FieldValue, after: FieldValue) -> FieldChange {
+    FieldChange {
+        path,
+        before,
+        after,
+        owner: None,
+    }
+}
+
+fn note(name: &str) -> FieldChange {
+    change(
+        FieldPath::root().field(name),
+        FieldValue::Absent,
+        FieldValue::Absent,
+    )
+}
+
+pub(crate) fn blind() -> Mutant {
+    Mutant::new(|_, _| Difference::default())
+}
+
+/// Runs all laws; says which one is broken.
+fn broken_by(mutant: &Mutant) -> String {
+    match Check::new().seed(5).cases(256).differ(mutant) {
+        Err(broken) => broken.law().to_owned(),
+        Ok(()) => panic!("no law is broken"),
+    }
+}
+
+fn is(path: &FieldPath, names: &[&str]) -> bool {
+    let mut elements = path.elements().iter();
+    names
+        .iter()
+        .all(|name| matches!(elements.next(), Some(PathElement::Field(field)) if field == name))
+}
+
+#[test]
+fn one_that_finds_nothing() {
+    assert_eq!(broken_by(&blind()), "found");
+}
+
+#[test]
+fn one_that_shows_what_the_server_adds() {
+    let mutant = Mutant::new(|request, mut answer| {
+        if !request.live["metadata"]["uid"].is_null() {
+            answer.changes.push(note("metadata"));
+        }
+        answer
+    });
+    assert_eq!(broken_by(&mutant), "reflexive");
+}
+
+#[test]
+fn one_that_forgets_with_time() {
+    let calls = AtomicUsize::new(0);
+    let mutant = Mutant::new(move |_, mut answer| {
+        if calls.fetch_add(1, Ordering::Relaxed) % 3 == 2 {
+            answer.changes.pop();
+            answer.unowned.pop();
+        }
+        answer
+    });
+    assert_eq!(broken_by(&mutant), "pure");
+}
+
+#[test]
+fn one_that_looks_at_the_order_of_members() {
+    let ordered = serde_json::json!({"b": 1, "a": 2})
+        .to_string()
+        .starts_with("{\"b\"");
+    let mutant = Mutant::new(|request, mut answer| {
+        let first = request.live.as_object().and_then(|live| live.keys().next());
+        // `created` puts `apiVersion` first, and so does a map that sorts.
+        if first.is_some_and(|name| name != "apiVersion") {
+            answer.changes.push(note("metadata"));
+        }
+        answer
+    });
+    if ordered {
+        assert_eq!(broken_by(&mutant), "key_order");
+    } else {
+        // Then there is no order that a differ could look at.
+        Check::new().cases(64).differ(&mutant).unwrap();
+    }
+}
+
+#[test]
+fn one_that_compares_quantities_as_texts() {
+    fn walk(desired: &Value, live: &Value, path: FieldPath, found: &mut Vec<FieldChange>) {
+        match (desired, live) {
+            (Value::Object(desired), Value::Object(live)) => {
+                for (name, value) in desired {
+                    if let Some(live) = live.get(name) {
+                        walk(value, live, path.clone().field(name.clone()), found);
+                    }
+                }
+            }
+            (Value::Array(desired), Value::Array(live)) if desired.len() == live.len() => {
+                for (at, (desired, live)) in desired.iter().zip(live).enumerate() {
+                    walk(desired, live, path.clone().index(at), found);
+                }
+            }
+            (desired, live) if desired != live => found.push(change(
+                path,
+                FieldValue::Value(live.clone()),
+                FieldValue::Value(desired.clone()),
+            )),
+            _ => {}
+        }
+    }
+    let mutant = Mutant::new(|request, mut answer| {
+        if answer.changes.is_empty() && !request.desired.is_sensitive() {
+            let desired = request.desired.value();
+            walk(
+                &desired,
+                request.live,
+                FieldPath::root(),
+                &mut answer.changes,
+            );
+        }
+        answer
+    });
+    // Where nothing changed, only the server's way of writing can be other.
+    let broken = broken_by(&mutant);
+    assert!(matches!(&*broken, "served" | "foreign"), "{broken}");
+}
+
+#[test]
+fn one_that_looks_at_the_status() {
+    let mutant = Mutant::new(|request, mut answer| {
+        if !request.live["status"]["observedGeneration"].is_null() {
+            answer.changes.push(note("status"));
+        }
+        answer
+    });
+    assert_eq!(broken_by(&mutant), "foreign");
+}
+
+#[test]
+fn one_that_overlooks_labels() {
+    let mutant = Mutant::new(|_, mut answer| {
+        answer
+            .changes
+            .retain(|change| !is(&change.path, &["metadata", "labels"]));
+        answer
+    });
+    assert_eq!(broken_by(&mutant), "found");
+}
+
+#[test]
+fn one_that_shows_more_than_what_changed() {
+    let mutant = Mutant::new(|_, mut answer| {
+        if answer.changes.len() == 1 {
+            answer.changes.push(change(
+                FieldPath::root().field("metadata").field("name"),
+                FieldValue::Value("a".into()),
+                FieldValue::Value("a".into()),
+            ));
+        }
+        answer
+    });
+    assert_eq!(broken_by(&mutant), "found");
+}
+
+#[test]
+fn one_that_mixes_up_before_and_after() {
+    let mutant = Mutant::new(|_, mut answer| {
+        for change in &mut answer.changes {
+            std::mem::swap(&mut change.before, &mut change.after);
+        }
+        answer
+    });
+    assert_eq!(broken_by(&mutant), "honest");
+}
+
+#[test]
+fn one_that_ignores_definitions() {
+    struct Deaf(SchemaDiffer);
+    impl Differ for Deaf {
+        fn diff(&self, request: &DiffRequest<'_>) -> Result<Difference, DiffError> {
+            self.0.diff(&DiffRequest::new(
+                request.desired,
+                request.live,
+                request.manager,
+            ))
+        }
+    }
+    let broken = Check::new()
+        .seed(5)
+        .differ(&Deaf(SchemaDiffer::builtin()))
+        .unwrap_err();
+    assert_eq!(broken.law(), "definitions");
+}
+
+#[test]
+fn one_that_shows_a_secret() {
+    let raw = Mutant::new(|request, mut answer| {
+        if request.desired.is_sensitive() {
+            for change in &mut answer.changes {
+                if let [PathElement::Field(data), PathElement::Field(key)] = change.path.elements()
+                {
+                    change.before = FieldValue::Value(request.live[data][key].clone());
+                }
+            }
+        }
+        answer
+    });
+    assert_eq!(broken_by(&raw), "secret");
+
+    /// Quotes what it can't read.
+    struct Quoting(SchemaDiffer);
+    impl Differ for Quoting {
+        fn diff(&self, request: &DiffRequest<'_>) -> Result<Difference, DiffError> {
+            if !request.live["metadata"].is_object() {
+                let message = format!("no live object for {}", request.desired.json());
+                return Err(DiffError::new(request.desired.id().clone(), message));
+            }
+            self.0.diff(request)
+        }
+    }
+    let in_error = Check::new()
+        .seed(5)
+        .differ(&Quoting(SchemaDiffer::builtin()))
+        .unwrap_err();
+    assert_eq!(in_error.law(), "secret");
+
+    let annotation = Mutant::new(|request, mut answer| {
+        let annotations = &request.live["metadata"]["annotations"];
+        let last = &annotations["kubectl.kubernetes.io/last-applied-configuration"];
+        if request.desired.is_sensitive() && last.is_string() {
+            answer.changes.push(change(
+                FieldPath::root().field("metadata").field("annotations"),
+                FieldValue::Value(annotations.clone()),
+                FieldValue::Absent,
+            ));
+        }
+        answer
+    });
+    assert_eq!(broken_by(&annotation), "secret");
+}
+
+#[test]
+fn one_that_takes_nothing_away() {
+    let mutant = Mutant::new(|_, mut answer| {
+        answer
+            .changes
+            .retain(|change| change.after != FieldValue::Absent);
+        answer
+    });
+    assert_eq!(broken_by(&mutant), "withdrawn");
+}
+
+#[test]
+fn one_that_sees_no_conflict() {
+    let mutant = Mutant::new(|_, mut answer| {
+        answer.conflicts.clear();
+        answer
+    });
+    assert_eq!(broken_by(&mutant), "conflict");
+}
+
+#[test]
+fn one_that_names_nobody() {
+    let mutant = Mutant::new(|_, mut answer| {
+        for conflict in &mut answer.conflicts {
+            conflict.owner = None;
+        }
+        answer
+    });
+    assert_eq!(broken_by(&mutant), "conflict");
+}
+
+#[test]
+fn one_that_believes_every_field_is_ours() {
+    let mutant = Mutant::new(|_, mut answer| {
+        answer.unowned.clear();
+        answer
+    });
+    assert_eq!(broken_by(&mutant), "unowned");
+}
+
+#[test]
+fn one_that_takes_agreement_for_a_conflict() {
+    let mutant = Mutant::new(|_, mut answer| {
+        answer.conflicts.extend(answer.unowned.clone());
+        answer
+    });
+    assert_eq!(broken_by(&mutant), "unowned");
+}
+
+#[test]
+fn one_that_has_lost_what_it_has() {
+    let mutant = Mutant::losing(|request, mut lost| {
+        if request.desired.value()["spec"].is_object() {
+            lost.push(note("spec"));
+        }
+        lost
+    });
+    assert_eq!(broken_by(&mutant), "lost");
+}
+
+#[test]
+fn one_that_needs_the_whole_object_to_know_what_is_lost() {
+    let mutant = Mutant::losing(|request, lost| {
+        if request.live["spec"].is_null() && request.desired.value()["spec"].is_object() {
+            Vec::new()
+        } else {
+            lost
+        }
+    });
+    assert_eq!(broken_by(&mutant), "lost");
+}
