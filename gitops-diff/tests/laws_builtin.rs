@@ -134,7 +134,7 @@ proptest! {
             panic!("no conflict at {field}: {refused:?}");
         };
         let named: Vec<_> = conflicts.iter().map(|c| c.path.clone()).collect();
-        prop_assert_eq!(&named, &[field.clone()]);
+        prop_assert_eq!(&named, std::slice::from_ref(&field));
         let forced = applied(Some(&live), &edited.object, "b", true).unwrap().object;
         prop_assert_eq!(bare(&forced), edited.object);
         prop_assert_eq!(owners(&forced, &field), ["b"]);
