@@ -3,6 +3,10 @@
 //! `cargo bench -p gitops-benches --bench plan`: rendering and planning for 100 to 10,000 objects at
 //! rest, with no cluster. Watched objects cost nothing to look at; unwatched ones are compared
 //! by their metadata.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a bench that can't be set up should stop"
+)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -71,10 +71,23 @@ async fn main() -> ExitCode {
     match result {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            anstream::eprintln!("gitopsctl: {error:#}");
+            anstream::eprintln!("gitopsctl: {}", in_one_line(&error));
             ExitCode::from(ERROR)
         }
     }
+}
+
+/// The error and its causes. Some errors tell their cause themselves; it isn't told twice.
+fn in_one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if line.is_empty() {
+            line = cause;
+        } else if !line.ends_with(&cause) {
+            line = format!("{line}: {cause}");
+        }
+    }
+    line
 }
 
 #[cfg(test)]

@@ -375,12 +375,13 @@ pub enum ApplyError {
         reason: String,
     },
     /// The object's namespace doesn't exist, or is being deleted.
-    #[error("{object}: namespace {namespace:?} {reason}")]
+    #[error(
+        "{object}: namespace {:?} {reason}",
+        object.namespace.as_deref().unwrap_or_default()
+    )]
     Namespace {
-        /// Which object.
+        /// Which object; it names the namespace.
         object: ObjectId,
-        /// The namespace.
-        namespace: String,
         /// `does not exist` or `is being deleted`.
         reason: &'static str,
     },
@@ -393,7 +394,7 @@ pub enum ApplyError {
         /// Which object.
         object: ObjectId,
         /// The kind.
-        kind: GroupVersionKind,
+        kind: Box<GroupVersionKind>,
     },
     /// The server was busy or out of reach. The same request may succeed later.
     #[error("{what}: {reason}")]

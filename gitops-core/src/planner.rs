@@ -75,7 +75,7 @@ impl Desired {
             let Some(info) = all.get(&manifest.gvk()) else {
                 let error = ApplyError::UnknownKind {
                     object: manifest.id().clone(),
-                    kind: manifest.gvk(),
+                    kind: Box::new(manifest.gvk()),
                 };
                 has_unknown_kinds = true;
                 let message = format!("{origin}: {error}");
@@ -447,7 +447,9 @@ fn decide(input: &PlanInput<'_>, id: &ObjectId, manifest: &Manifest) -> Option<V
             return skip("was not looked at".into());
         }
         // Its definition is made in the same pass, before it.
-        Some(Err(ApplyError::UnknownKind { kind, .. })) if input.desired.defined.contains(kind) => {
+        Some(Err(ApplyError::UnknownKind { kind, .. }))
+            if input.desired.defined.contains(&**kind) =>
+        {
             return Some(Verb::Create);
         }
         Some(Err(error)) => {

@@ -397,7 +397,7 @@ fn judge_apply(
                     live["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"];
                 let mut kept = without(body, &[]);
                 let same = managed::keep_times(live, &mut kept);
-                if !applied.changed && moved || same && moved {
+                if moved && (!applied.changed || same) {
                     return Outcome::Wrong(
                         "the server stored a change, and we saw none".to_owned(),
                     );

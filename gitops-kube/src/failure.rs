@@ -46,7 +46,7 @@ impl<'a> About<'a> {
     pub(crate) fn unknown_kind(self) -> ApplyError {
         ApplyError::UnknownKind {
             object: self.object.clone(),
-            kind: self.kind.clone(),
+            kind: Box::new(self.kind.clone()),
         }
     }
 
@@ -131,7 +131,6 @@ impl<'a> About<'a> {
     fn namespace(self, reason: &'static str) -> ApplyError {
         ApplyError::Namespace {
             object: self.object.clone(),
-            namespace: self.object.namespace.clone().unwrap_or_default(),
             reason,
         }
     }

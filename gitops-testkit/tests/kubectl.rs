@@ -122,6 +122,34 @@ async fn story(kubectl: &Kubectl<'_>, cluster: &FakeCluster) {
             .contains("namespace/shop")
     );
 
+    // What newer versions send as protobuf.
+    for what in [
+        "configmap made --from-literal=a=b",
+        "secret generic made --from-literal=a=b",
+        "serviceaccount made",
+        "role made --verb=get --resource=pods",
+        "rolebinding made --role=made --serviceaccount=shop:made",
+        "deployment made --image=registry.test/x:1 --replicas=3",
+        "job made --image=registry.test/x:1",
+        "service clusterip made --tcp=80:8080",
+        "ingress made --rule=example.com/a=made:80",
+        "poddisruptionbudget made --selector=app=made --min-available=50%",
+    ] {
+        kubectl.ok(&format!("create -n shop {what}")).await;
+    }
+    assert_eq!(
+        kubectl
+            .ok("get -n shop secret made -o jsonpath={.data.a}")
+            .await,
+        "Yg=="
+    );
+    assert_eq!(
+        kubectl
+            .ok("get -n shop ingress made -o jsonpath={.spec.rules[0].host}")
+            .await,
+        "example.com"
+    );
+
     // Client-side, then the server's way, then again: nothing to change.
     let applied = kubectl.ok_with("apply -n shop -f -", MANIFESTS).await;
     assert!(applied.contains("deployment.apps/web created"), "{applied}");

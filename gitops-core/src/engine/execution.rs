@@ -70,6 +70,11 @@ enum Job {
         attempt: u32,
     },
     Settle,
+    /// Looks at an object that moved while it was written.
+    LookAgain {
+        action: usize,
+        attempt: u32,
+    },
     /// Looks at a withdrawn object once more, right before it is deleted.
     Look {
         action: usize,
@@ -87,10 +92,32 @@ enum Job {
     },
 }
 
+/// What was seen of an object when the plan was made.
+#[derive(Debug)]
+struct Seen {
+    uid: String,
+    version: String,
+    baseline: Option<Digest>,
+}
+
+impl Seen {
+    fn new(live: &LiveObject) -> Self {
+        Self {
+            uid: live.uid.clone(),
+            version: live.resource_version.clone(),
+            baseline: live.baseline,
+        }
+    }
+}
+
 /// What is to be issued.
 #[derive(Debug)]
 enum Todo {
     Apply {
+        action: usize,
+        attempt: u32,
+    },
+    LookAgain {
         action: usize,
         attempt: u32,
     },
@@ -111,7 +138,7 @@ pub(super) struct Execution {
     digest: Digest,
     revision: Arc<Revision>,
     desired: Arc<Desired>,
-    versions: BTreeMap<ObjectId, String>,
+    seen: BTreeMap<ObjectId, Seen>,
     policy: Arc<Policy>,
     started: Timestamp,
     steps: VecDeque<Step>,
@@ -145,10 +172,10 @@ impl Execution {
         policy: Arc<Policy>,
         started: Timestamp,
     ) -> Self {
-        let versions = observation
+        let seen = observation
             .iter()
             .filter_map(|(id, seen)| match seen {
-                Ok(Some(live)) => Some((id.clone(), live.resource_version.clone())),
+                Ok(Some(live)) => Some((id.clone(), Seen::new(live))),
                 _ => None,
             })
             .collect();
@@ -158,7 +185,7 @@ impl Execution {
             revision: Arc::new(plan.target.clone()),
             plan: Arc::new(plan),
             desired,
-            versions,
+            seen,
             policy,
             started,
             steps,
@@ -247,6 +274,11 @@ impl Execution {
                 let object = &self.plan.actions[action].object;
                 let seen = observation.remove(object).unwrap_or(Ok(None));
                 self.looked(action, attempt, seen, ids, out);
+            }
+            (Job::LookAgain { action, attempt }, Response::Observed(mut observation)) => {
+                let object = &self.plan.actions[action].object;
+                let seen = observation.remove(object).unwrap_or(Ok(None));
+                self.looked_again(action, attempt, seen, ids, out);
             }
             (Job::Delete { action, attempt }, Response::Deleted(result)) => {
                 self.deleted(action, attempt, result, ids, out);
@@ -416,19 +448,12 @@ impl Execution {
                 (Job::Apply { action, attempt }, Request::Apply(request))
             }
             Todo::Look { action, attempt } => {
-                let Action {
-                    object, version, ..
-                } = &self.plan.actions[action];
-                let wanted = Wanted {
-                    id: object.clone(),
-                    version: version.clone(),
-                    depth: Depth::Metadata,
-                };
-                (
-                    Job::Look { action, attempt },
-                    Request::Observe(vec![wanted]),
-                )
+                (Job::Look { action, attempt }, self.look_request(action))
             }
+            Todo::LookAgain { action, attempt } => (
+                Job::LookAgain { action, attempt },
+                self.look_request(action),
+            ),
             Todo::Delete {
                 action,
                 attempt,
@@ -443,15 +468,26 @@ impl Execution {
         out.push(Effect::Request(id, request));
     }
 
+    /// A look at the metadata of one object.
+    fn look_request(&self, action: usize) -> Request {
+        let Action {
+            object, version, ..
+        } = &self.plan.actions[action];
+        Request::Observe(vec![Wanted {
+            id: object.clone(),
+            version: version.clone(),
+            depth: Depth::Metadata,
+        }])
+    }
+
     fn apply_request(&self, action: usize) -> Option<ApplyRequest> {
         let Action { object, verb, .. } = &self.plan.actions[action];
         let manifest = self.desired.manifests.get(object)?.clone();
-        let precondition = |uid: &String, forced: &[FieldConflict]| match self.versions.get(object)
-        {
+        let precondition = |uid: &String, forced: &[FieldConflict]| match self.seen.get(object) {
             // Only what was seen is overruled.
-            Some(version) if !forced.is_empty() => Precondition::Version {
+            Some(seen) if !forced.is_empty() => Precondition::Version {
                 uid: uid.clone(),
-                resource_version: version.clone(),
+                resource_version: seen.version.clone(),
             },
             _ => Precondition::Uid { uid: uid.clone() },
         };
@@ -504,6 +540,18 @@ impl Execution {
     ) {
         let answer = match result {
             Ok(answer) => answer,
+            // A status that a controller writes moves the version, and is none of our business.
+            Err(ApplyError::Stale { .. })
+                if self.pins_version(action)
+                    && attempt < self.policy.retries
+                    && !self.interrupted =>
+            {
+                self.queue.push_front(Todo::LookAgain {
+                    action,
+                    attempt: attempt + 1,
+                });
+                return;
+            }
             Err(error) => {
                 match self.again(&error, attempt) {
                     Some(wait) => {
@@ -537,6 +585,56 @@ impl Execution {
             (_, WriteOutcome::Updated) => ObjectOutcome::Updated,
         };
         self.report(action, outcome, answer.warnings, out);
+    }
+
+    /// Whether the write of an action names the version that was seen.
+    fn pins_version(&self, action: usize) -> bool {
+        matches!(
+            &self.plan.actions[action].verb,
+            Verb::Update { forced, .. } | Verb::Adopt { forced, .. } if !forced.is_empty()
+        )
+    }
+
+    /// An object moved while it was written. If nobody touched what is ours since the plan was
+    /// made, the plan stands.
+    fn looked_again(
+        &mut self,
+        action: usize,
+        attempt: u32,
+        seen: Result<Option<LiveObject>, ApplyError>,
+        ids: &mut EffectIds,
+        out: &mut Vec<Effect>,
+    ) {
+        let object = self.plan.actions[action].object.clone();
+        let stands = |live: &LiveObject, seen: &Seen| {
+            live.uid == seen.uid && live.baseline == seen.baseline && !live.terminating
+        };
+        match seen {
+            Ok(Some(live))
+                if self
+                    .seen
+                    .get(&object)
+                    .is_some_and(|seen| stands(&live, seen)) =>
+            {
+                self.seen.insert(object, Seen::new(&live));
+                self.queue.push_front(Todo::Apply { action, attempt });
+            }
+            Ok(_) => {
+                self.stale = true;
+                let reason = "somebody else writes to it; it is looked at anew".into();
+                self.fail(action, &ApplyError::Stale { object, reason }, out);
+            }
+            Err(error) => match self.again(&error, attempt) {
+                Some(wait) => {
+                    let then = Todo::LookAgain {
+                        action,
+                        attempt: attempt + 1,
+                    };
+                    self.later(wait, then, ids, out);
+                }
+                None => self.fail(action, &error, out),
+            },
+        }
     }
 
     fn looked(

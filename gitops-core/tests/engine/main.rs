@@ -171,6 +171,28 @@ fn what_was_deleted_by_hand_comes_back() {
 }
 
 #[test]
+fn a_status_written_meanwhile_does_not_stop_the_healing() {
+    let mut world = World::new(shop());
+    let mut engine = world.engine();
+    world.settle(&mut engine);
+    world.log.clear();
+    world.events.clear();
+    let b = id("ConfigMap", "b");
+    world.edit(&b, "kubectl-edit", |value| value["data"]["v"] = "9".into());
+    let event = world.news.pop_front().unwrap();
+    // Its controller answers to the edit before we do.
+    world.objects.get_mut(&b).unwrap().version += 1000;
+    world.feed(&mut engine, Input::Live(event));
+    assert_eq!(
+        world.log[..3],
+        ["apply b (forced)", "observe b", "apply b (forced)"]
+    );
+    assert_eq!(world.data(&b), Some("1"));
+    let failed = |event: &EventKind| matches!(event, EventKind::Object { report, .. } if !report.outcome.is_success());
+    assert!(!world.events.iter().any(failed), "{:?}", world.events);
+}
+
+#[test]
 fn drift_that_is_only_reported_is_left_as_it_is() {
     let mut world = World::new(shop());
     world.policy = Policy::default().heal(Heal::Report);
