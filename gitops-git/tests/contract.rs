@@ -1,6 +1,5 @@
 //! `GitSource` keeps the contract of a `Source`, over every transport that it reads a
 //! repository with.
-#![expect(clippy::unwrap_used, reason = "a panic in a test names its line")]
 
 use std::sync::Arc;
 

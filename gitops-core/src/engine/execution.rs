@@ -33,9 +33,9 @@ impl EffectIds {
 pub(super) struct Executed {
     pub(super) report: Report,
     /// What there is now.
-    pub(super) inventory: Inventory,
+    pub(super) inventory: Arc<Inventory>,
     /// What of it the store knows.
-    pub(super) saved: Inventory,
+    pub(super) saved: Arc<Inventory>,
     /// The digests of the manifests that were applied.
     pub(super) applied: BTreeMap<ObjectId, Digest>,
     /// The versions that our last acknowledged writes made.
@@ -64,7 +64,9 @@ enum Step {
 /// What is under way for one effect.
 #[derive(Debug)]
 enum Job {
-    SaveAhead,
+    SaveAhead {
+        inventory: Arc<Inventory>,
+    },
     Apply {
         action: usize,
         attempt: u32,
@@ -88,7 +90,7 @@ enum Job {
         then: Box<Todo>,
     },
     Record {
-        inventory: Box<Inventory>,
+        inventory: Arc<Inventory>,
     },
 }
 
@@ -141,13 +143,15 @@ pub(super) struct Execution {
     seen: BTreeMap<ObjectId, Seen>,
     policy: Arc<Policy>,
     started: Timestamp,
+    /// Whether the plan is for all objects, and not for a few that drifted.
+    whole: bool,
     steps: VecDeque<Step>,
     queue: VecDeque<Todo>,
     jobs: BTreeMap<EffectId, Job>,
     /// As it is in the store.
-    saved: Inventory,
+    saved: Arc<Inventory>,
     /// As it ought to be.
-    inventory: Inventory,
+    inventory: Arc<Inventory>,
     outcomes: BTreeMap<usize, ObjectReport>,
     applied: BTreeMap<ObjectId, Digest>,
     written: BTreeMap<ObjectId, String>,
@@ -167,10 +171,10 @@ impl Execution {
         plan: Plan,
         desired: Arc<Desired>,
         observation: &Observation,
-        inventory: Inventory,
-        saved: Inventory,
+        (inventory, saved): (Arc<Inventory>, Arc<Inventory>),
         policy: Arc<Policy>,
         started: Timestamp,
+        whole: bool,
     ) -> Self {
         let seen = observation
             .iter()
@@ -188,6 +192,7 @@ impl Execution {
             seen,
             policy,
             started,
+            whole,
             steps,
             queue: VecDeque::new(),
             jobs: BTreeMap::new(),
@@ -253,8 +258,8 @@ impl Execution {
     ) -> Option<Executed> {
         let job = self.jobs.remove(&id)?;
         match (job, response) {
-            (Job::SaveAhead, Response::InventorySaved(result)) => match result {
-                Ok(()) => self.saved = self.inventory.clone(),
+            (Job::SaveAhead { inventory }, Response::InventorySaved(result)) => match result {
+                Ok(()) => self.saved = inventory,
                 Err(error) => {
                     self.stale |= matches!(error, crate::StoreError::Conflict { .. });
                     self.errors.push(format!("{error}; nothing was written"));
@@ -285,7 +290,7 @@ impl Execution {
             }
             (Job::Wait { then }, Response::Waited) => self.queue.push_back(*then),
             (Job::Record { inventory }, Response::InventorySaved(result)) => match result {
-                Ok(()) => self.saved = *inventory,
+                Ok(()) => self.saved = inventory,
                 Err(error) => {
                     self.stale |= matches!(error, crate::StoreError::Conflict { .. });
                     self.errors.push(error.to_string());
@@ -331,25 +336,25 @@ impl Execution {
     fn begin(&mut self, step: Step, ids: &mut EffectIds, out: &mut Vec<Effect>) {
         match step {
             Step::WriteAhead => {
-                let mut ahead = self.inventory.clone();
                 for action in &self.plan.actions {
-                    if matches!(action.verb, Verb::Create | Verb::Adopt { .. }) {
-                        ahead
-                            .entries
-                            .entry(action.object.clone())
-                            .or_insert_with(|| InventoryEntry {
-                                version: action.version.clone(),
-                                file: action.origin.as_ref().map(|origin| origin.file.clone()),
-                                ..InventoryEntry::default()
-                            });
+                    if matches!(action.verb, Verb::Create | Verb::Adopt { .. })
+                        && !self.inventory.entries.contains_key(&action.object)
+                    {
+                        let entry = InventoryEntry {
+                            version: action.version.clone(),
+                            file: action.origin.as_ref().map(|origin| origin.file.clone()),
+                            ..InventoryEntry::default()
+                        };
+                        let inventory = Arc::make_mut(&mut self.inventory);
+                        inventory.entries.insert(action.object.clone(), entry);
                     }
                 }
-                if ahead != self.saved {
+                if self.is_unsaved() {
                     let id = ids.next();
-                    self.jobs.insert(id, Job::SaveAhead);
-                    out.push(Effect::Request(id, Request::SaveInventory(ahead.clone())));
+                    let inventory = self.inventory.clone();
+                    out.push(save(id, &inventory));
+                    self.jobs.insert(id, Job::SaveAhead { inventory });
                 }
-                self.inventory = ahead;
             }
             Step::Apply(actions) => {
                 for action in actions {
@@ -401,9 +406,9 @@ impl Execution {
                 }
             }
             Step::Record => {
-                let mut inventory = self.inventory.clone();
                 // A commit that changes nothing here is not worth a write.
-                let succeeded = !self.plan.actions.is_empty()
+                let succeeded = self.whole
+                    && !self.plan.actions.is_empty()
                     && !self.interrupted
                     && self.errors.is_empty()
                     && self.plan.problems.is_empty()
@@ -411,25 +416,53 @@ impl Execution {
                         .outcomes
                         .values()
                         .all(|report| report.outcome.is_success());
-                if succeeded {
+                if succeeded && self.inventory.revision.as_ref() != Some(&self.revision.id) {
+                    let inventory = Arc::make_mut(&mut self.inventory);
                     inventory.revision = Some(self.revision.id.clone());
                 }
-                self.inventory = inventory.clone();
-                if inventory != self.saved {
+                if self.is_unsaved() {
                     let id = ids.next();
-                    out.push(Effect::Request(
-                        id,
-                        Request::SaveInventory(inventory.clone()),
-                    ));
-                    self.jobs.insert(
-                        id,
-                        Job::Record {
-                            inventory: Box::new(inventory),
-                        },
-                    );
+                    let inventory = self.inventory.clone();
+                    out.push(save(id, &inventory));
+                    self.jobs.insert(id, Job::Record { inventory });
                 }
             }
         }
+    }
+
+    /// Whether the store doesn't know what there is now.
+    fn is_unsaved(&self) -> bool {
+        !Arc::ptr_eq(&self.inventory, &self.saved) && self.inventory != self.saved
+    }
+
+    /// Takes an object out of the inventory.
+    fn forget(&mut self, object: &ObjectId) {
+        if self.inventory.entries.contains_key(object) {
+            Arc::make_mut(&mut self.inventory).entries.remove(object);
+        }
+    }
+
+    /// Notes in the inventory that an object is as its manifest says. What is noted already is
+    /// not written again: the inventory of a million objects is not copied to heal one.
+    fn note_applied(&mut self, object: &ObjectId, uid: String, baseline: Option<Digest>) {
+        let Some(manifest) = self.desired.manifests.get(object) else {
+            return;
+        };
+        let known = self.inventory.entries.get(object);
+        let entry = InventoryEntry {
+            version: manifest.gvk().version,
+            uid: Some(uid),
+            applied: (!manifest.is_sensitive()).then(|| manifest.digest()),
+            baseline,
+            keep: keep_mark(&manifest.value()["metadata"]),
+            file: Some(manifest.origin().file.clone()),
+            other: known.map(|known| known.other.clone()).unwrap_or_default(),
+        };
+        if known != Some(&entry) {
+            let inventory = Arc::make_mut(&mut self.inventory);
+            inventory.entries.insert(object.clone(), entry);
+        }
+        self.applied.insert(object.clone(), manifest.digest());
     }
 
     fn issue(&mut self, todo: Todo, ids: &mut EffectIds, out: &mut Vec<Effect>) {
@@ -567,16 +600,7 @@ impl Execution {
             }
         };
         let object = self.plan.actions[action].object.clone();
-        if let Some(manifest) = self.desired.manifests.get(&object) {
-            let entry = self.inventory.entries.entry(object.clone()).or_default();
-            entry.version = manifest.gvk().version;
-            entry.uid = Some(answer.uid);
-            entry.applied = (!manifest.is_sensitive()).then(|| manifest.digest());
-            entry.baseline = answer.baseline;
-            entry.keep = keep_mark(&manifest.value()["metadata"]);
-            entry.file = Some(manifest.origin().file.clone());
-            self.applied.insert(object.clone(), manifest.digest());
-        }
+        self.note_applied(&object, answer.uid, answer.baseline);
         self.written.insert(object, answer.resource_version);
         let outcome = match (&self.plan.actions[action].verb, answer.outcome) {
             (_, WriteOutcome::Unchanged) => ObjectOutcome::Unchanged,
@@ -649,7 +673,7 @@ impl Execution {
         let live = match seen {
             Ok(Some(live)) => live,
             Ok(None) => {
-                self.inventory.entries.remove(&object);
+                self.forget(&object);
                 self.report(action, ObjectOutcome::Forgotten, Vec::new(), out);
                 return;
             }
@@ -678,7 +702,7 @@ impl Execution {
             .cloned()
             .unwrap_or_default();
         if let Some(reason) = release(&entry, &live) {
-            self.inventory.entries.remove(&object);
+            self.forget(&object);
             self.report(action, ObjectOutcome::Released { reason }, Vec::new(), out);
         } else if live.terminating {
             self.report(action, ObjectOutcome::Terminating, Vec::new(), out);
@@ -711,7 +735,7 @@ impl Execution {
         match result {
             Ok(Deleted::Gone) => {
                 let object = self.plan.actions[action].object.clone();
-                self.inventory.entries.remove(&object);
+                self.forget(&object);
                 self.report(action, ObjectOutcome::Pruned, Vec::new(), out);
             }
             Ok(Deleted::Terminating) => {
@@ -749,32 +773,18 @@ impl Execution {
 
     /// Reports an action that needs no request.
     fn note(&mut self, action: usize, out: &mut Vec<Effect>) {
-        let Action {
-            object,
-            version,
-            verb,
-            ..
-        } = &self.plan.actions[action];
-        let outcome = match verb.clone() {
+        let Action { object, verb, .. } = self.plan.actions[action].clone();
+        let outcome = match verb {
             Verb::Record { uid, baseline } => {
-                let entry = self.inventory.entries.entry(object.clone()).or_default();
-                entry.version.clone_from(version);
-                entry.uid = Some(uid);
-                entry.baseline = baseline;
-                if let Some(manifest) = self.desired.manifests.get(object) {
-                    entry.applied = (!manifest.is_sensitive()).then(|| manifest.digest());
-                    entry.keep = keep_mark(&manifest.value()["metadata"]);
-                    entry.file = Some(manifest.origin().file.clone());
-                    self.applied.insert(object.clone(), manifest.digest());
-                }
+                self.note_applied(&object, uid, baseline);
                 ObjectOutcome::Unchanged
             }
             Verb::Release { reason } => {
-                self.inventory.entries.remove(object);
+                self.forget(&object);
                 ObjectOutcome::Released { reason }
             }
             Verb::Forget => {
-                self.inventory.entries.remove(object);
+                self.forget(&object);
                 ObjectOutcome::Forgotten
             }
             Verb::Keep { reason } => ObjectOutcome::Kept { reason },
@@ -863,6 +873,10 @@ impl Execution {
             retry_after: self.retry_after,
         })
     }
+}
+
+fn save(id: EffectId, inventory: &Inventory) -> Effect {
+    Effect::Request(id, Request::SaveInventory(inventory.clone()))
 }
 
 /// Cuts a plan into steps.

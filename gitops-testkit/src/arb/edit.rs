@@ -466,10 +466,10 @@ fn status(object: &Value, ty: Option<TypeRef<'_>>, dice: &mut Dice) -> Option<(V
     let field = ty?.field("status")?;
     let mut generator = Generator { dice, budget: 20 };
     let mut status = generator.value(field.ty(), "", "status", 4);
-    if let Some(members) = status.as_object_mut() {
-        if field.ty().field("observedGeneration").is_some() {
-            members.insert("observedGeneration".into(), json!(1));
-        }
+    if let Some(members) = status.as_object_mut()
+        && field.ty().field("observedGeneration").is_some()
+    {
+        members.insert("observedGeneration".into(), json!(1));
     }
     let mut edited = object.clone();
     edited.as_object_mut()?.insert("status".to_owned(), status);

@@ -70,12 +70,13 @@ impl Generator<'_> {
             let value = self.value(field.ty(), owner, field.name(), depth + 1);
             object.insert(field.name().to_owned(), value);
         }
-        if let Some(values) = ty.values() {
-            if ty.preserves_unknown() && self.dice.chance(20) {
-                object
-                    .entry("free")
-                    .or_insert_with(|| scalar::scalar(self.dice, values, "", "free"));
-            }
+        if let Some(values) = ty.values()
+            && ty.preserves_unknown()
+            && self.dice.chance(20)
+        {
+            object
+                .entry("free")
+                .or_insert_with(|| scalar::scalar(self.dice, values, "", "free"));
         }
         object
     }
@@ -152,10 +153,10 @@ impl Generator<'_> {
             }
             let owner = short_name(items).unwrap_or("");
             let mut value = scalar::scalar(self.dice, field.ty(), owner, key);
-            if let Value::String(text) = &mut value {
-                if field.ty().enum_values().is_none() {
-                    text.push_str(&format!("-{at}"));
-                }
+            if let Value::String(text) = &mut value
+                && field.ty().enum_values().is_none()
+            {
+                text.push_str(&format!("-{at}"));
             }
             object.insert(key.to_owned(), value);
         }

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`manifest`] | a manifest of a built-in kind, the common kinds often |
 //! | [`object`] | the same as JSON |
-//! | [`object_of`] | an object of one kind |
+//! | [`object_of`], [`objects_of`], [`manifest_of`] | of one kind, or of some |
 //! | [`custom_resource`] | an instance of a `CustomResourceDefinition` |
 //! | [`edit`], [`edit_of`] | something that happens to an object: see [`Edit`] |
 //! | [`secret_manifest`] | a manifest and the secrets planted in it: see [`Planted`] |
@@ -152,6 +152,17 @@ fn builtin(api_version: &str, kind: &str, weight: u32) -> Option<Recipe> {
 #[must_use]
 pub fn object_of(kind: &GroupVersionKind) -> Option<Objects> {
     builtin(&kind.api_version(), &kind.kind, 1).map(|recipe| Objects::of(vec![recipe]))
+}
+
+/// Objects of these built-in kinds, each as often; those that there aren't are left out.
+/// `None` if none is left.
+#[must_use]
+pub fn objects_of(kinds: &[GroupVersionKind]) -> Option<Objects> {
+    let recipes: Vec<Recipe> = kinds
+        .iter()
+        .filter_map(|kind| builtin(&kind.api_version(), &kind.kind, 1))
+        .collect();
+    (!recipes.is_empty()).then(|| Objects::of(recipes))
 }
 
 /// Manifests of one built-in kind: [`object_of`] as manifests.

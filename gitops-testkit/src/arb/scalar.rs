@@ -187,7 +187,8 @@ fn number(dice: &mut Dice, ty: TypeRef<'_>, field: &str) -> Value {
         "port" | "containerPort" | "number" => return json!(port(dice)),
         "nodePort" => (30000, 32767),
         "mode" | "defaultMode" => {
-            return json!([0o400, 0o444, 0o600, 0o640, 0o644, 0o755][dice.below(6)]);
+            const MODES: [i64; 5] = [0o400, 0o444, 0o600, 0o644, 0o755];
+            return json!(MODES.get(dice.below(MODES.len())));
         }
         "runAsUser" | "runAsGroup" | "fsGroup" | "supplementalGroups" => (0, 65534),
         "replicas" | "minReplicas" | "completions" | "parallelism" | "backoffLimit" => (1, 10),

@@ -126,7 +126,8 @@ impl std::fmt::Debug for Planted {
 ///
 /// proptest!(|(planted in arb::secret_manifest())| {
 ///     // A manifest's Debug shows no content; its JSON does.
-///     prop_assert!(planted.leak(&format!("{:?}", planted.manifest)).is_none());
+///     let debug = format!("{:?}", planted.manifest);
+///     prop_assert!(planted.leak(&debug).is_none());
 ///     prop_assert!(planted.leak(planted.manifest.json()).is_some());
 /// });
 /// ```

@@ -47,17 +47,17 @@ fn object(name: &str, members: &mut Members) {
             for (at, claim) in items(members, "volumeClaimTemplates").enumerate() {
                 if let Some(claim) = claim.as_object_mut() {
                     claim.remove("status");
-                    within(claim, &["metadata"]).insert("name".into(), json!(format!("data-{at}")));
+                    set(claim, &["metadata"], "name", json!(format!("data-{at}")));
                 }
             }
         }
         "apps.v1.DaemonSetSpec" | "apps.v1.ReplicaSetSpec" => selector_of_template(members),
         "apps.v1.DeploymentStrategy"
         | "apps.v1.StatefulSetUpdateStrategy"
-        | "apps.v1.DaemonSetUpdateStrategy" => {
-            if members.get("type").is_some_and(|ty| ty != "RollingUpdate") {
-                members.remove("rollingUpdate");
-            }
+        | "apps.v1.DaemonSetUpdateStrategy"
+            if members.get("type").is_some_and(|ty| ty != "RollingUpdate") =>
+        {
+            members.remove("rollingUpdate");
         }
         "core.v1.PodSpec" => pod(members),
         "core.v1.Container" => container(members),
@@ -75,10 +75,8 @@ fn object(name: &str, members: &mut Members) {
                 members.insert("requests".into(), Value::Object(requests));
             }
         }
-        "core.v1.SeccompProfile" => {
-            if members.get("type").is_some_and(|ty| ty == "Localhost") {
-                members.insert("localhostProfile".into(), json!("profiles/app.json"));
-            }
+        "core.v1.SeccompProfile" if members.get("type").is_some_and(|ty| ty == "Localhost") => {
+            members.insert("localhostProfile".into(), json!("profiles/app.json"));
         }
         "core.v1.Toleration" => {
             if !members.get("operator").is_some_and(|op| op == "Equal") {
@@ -116,7 +114,12 @@ fn object(name: &str, members: &mut Members) {
             dedup(members, "accessModes");
         }
         "batch.v1.JobSpec" => {
-            within(members, &["template", "spec"]).insert("restartPolicy".into(), json!("Never"));
+            set(
+                members,
+                &["template", "spec"],
+                "restartPolicy",
+                json!("Never"),
+            );
             if members
                 .get("completionMode")
                 .is_some_and(|mode| mode == "Indexed")
@@ -135,10 +138,8 @@ fn object(name: &str, members: &mut Members) {
         "autoscaling.v2.HPAScalingRules" => {
             retain_new(members, "policies", |policy| policy["type"].clone());
         }
-        "rbac.v1.RoleBinding" | "rbac.v1.ClusterRoleBinding" => {
-            if name.ends_with("ClusterRoleBinding") {
-                within(members, &["roleRef"]).insert("kind".into(), json!("ClusterRole"));
-            }
+        "rbac.v1.ClusterRoleBinding" => {
+            set(members, &["roleRef"], "kind", json!("ClusterRole"));
         }
         "rbac.v1.PolicyRule" => {
             for list in ["verbs", "apiGroups", "resources"] {
@@ -149,19 +150,19 @@ fn object(name: &str, members: &mut Members) {
     }
 }
 
-/// The object at the end of a way of member names, made where it isn't.
-fn within<'m>(members: &'m mut Members, way: &[&str]) -> &'m mut Members {
+/// Sets a member of the object at the end of a way of member names, which is made where
+/// it isn't.
+fn set(members: &mut Members, way: &[&str], name: &str, value: Value) {
     let Some((first, rest)) = way.split_first() else {
-        return members;
+        members.insert(name.to_owned(), value);
+        return;
     };
     let member = members.entry(*first).or_insert(Value::Null);
     if !member.is_object() {
         *member = json!({});
     }
-    match member {
-        Value::Object(members) => within(members, rest),
-        // It has just been made one.
-        _ => unreachable!("not an object"),
+    if let Value::Object(members) = member {
+        set(members, rest, name, value);
     }
 }
 
@@ -204,15 +205,18 @@ fn storage(members: &Members) -> Value {
 }
 
 fn selector_of_template(members: &mut Members) {
-    let labels = within(members, &["template", "metadata", "labels"]);
-    if labels.is_empty() {
-        labels.insert("app".into(), json!("web"));
-    }
-    // The first label is enough to select by.
-    let first = labels
-        .iter()
-        .min_by_key(|(key, _)| key.as_str())
-        .map(|(key, value)| json!({key.clone(): value}));
+    let labels = |members: &Members| -> Option<(String, Value)> {
+        let labels = members.get("template")?.pointer("/metadata/labels")?;
+        // The first label is enough to select by.
+        let (key, value) = labels.as_object()?.iter().min_by_key(|(key, _)| *key)?;
+        Some((key.clone(), value.clone()))
+    };
+    let (key, value) = labels(members).unwrap_or_else(|| {
+        let way = ["template", "metadata", "labels"];
+        set(members, &way, "app", json!("web"));
+        ("app".to_owned(), json!("web"))
+    });
+    let first = json!({key: value});
     members.insert("selector".into(), json!({"matchLabels": first}));
 }
 

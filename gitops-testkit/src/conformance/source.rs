@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -557,7 +557,7 @@ async fn changed<F: SourceFixture>(fixture: &mut F) -> Rule {
     for _ in 0..ROUNDS {
         let mut future = source.changed();
         let mut context = Context::from_waker(Waker::noop());
-        if let Poll::Pending = future.as_mut().poll(&mut context) {
+        if future.as_mut().poll(&mut context).is_pending() {
             break;
         }
         ready += 1;

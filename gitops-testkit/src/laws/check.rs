@@ -8,8 +8,10 @@ use proptest::prelude::any;
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 
-use super::{LawBroken, differ};
-use crate::arb::{self, EditKind};
+use gitops_diff::normalize::Normalizer;
+
+use super::{LawBroken, differ, normalizer};
+use crate::arb::{self, EditKind, RIVAL};
 
 /// How laws are run: how many cases each, from which seed.
 ///
@@ -141,5 +143,30 @@ impl Check {
             differ::unowned(differ, m, e)
         })?;
         self.law(tampering(), |(m, e)| differ::lost(differ, m, e))
+    }
+    /// Runs the laws of a normaliser; see [`laws::normalizer`](super::normalizer).
+    ///
+    /// # Errors
+    ///
+    /// As [`check_normalizer`](super::check_normalizer).
+    pub fn normalizer<N: Normalizer + ?Sized>(&self, normalizer: &N) -> Result<(), LawBroken> {
+        let Some(objects) = normalizer::objects(normalizer) else {
+            let why = "it applies to no built-in kind, and so nothing was checked";
+            return Err(LawBroken::new("applies", why));
+        };
+        // As they are desired, as somebody edited them, and as they are kept.
+        let inputs = (objects, vec(arb::edit(), 0..3)).prop_map(|(object, edits)| {
+            let mut object = edits
+                .iter()
+                .fold(object, |object, edit| edit.apply(&object));
+            if let (true, Some(metadata)) = (edits.len() == 2, object["metadata"].as_object_mut()) {
+                let managed = serde_json::json!([{"manager": RIVAL, "operation": "Update"}]);
+                metadata.insert("managedFields".into(), managed);
+            }
+            object
+        });
+        self.law(inputs.clone(), |o| normalizer::identity(normalizer, o))?;
+        self.law(inputs.clone(), |o| normalizer::pure(normalizer, o))?;
+        self.law(inputs, |o| normalizer::idempotent(normalizer, o))
     }
 }

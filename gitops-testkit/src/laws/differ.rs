@@ -28,7 +28,6 @@ use std::fmt::Write as _;
 
 use gitops_core::{
     DiffError, DiffRequest, Differ, Difference, FieldChange, FieldManager, FieldPath, Manifest,
-    PathElement,
 };
 use gitops_diff::schema::{Schemas, TypeRef};
 use serde_json::{Value, json};

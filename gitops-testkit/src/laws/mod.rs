@@ -1,8 +1,9 @@
 //! Laws that differs and normalisers obey, to be run on your own.
 //!
 //! [`check_differ`] runs all laws of a [`Differ`](gitops_core::Differ) on generated
-//! manifests and edits; a broken law comes back as a [`LawBroken`] with the smallest input
-//! that shows it. Each law is a function of its own, too: within a property, `?` makes a
+//! manifests and edits, [`check_normalizer`] those of a
+//! [`Normalizer`](gitops_diff::normalize::Normalizer). A broken law comes back as a
+//! [`LawBroken`] with the smallest input that shows it. Each law is a function of its own, too: within a property, `?` makes a
 //! failed case of it.
 //!
 //! # Example
@@ -28,8 +29,10 @@
 mod broken;
 mod check;
 pub mod differ;
+pub mod normalizer;
 mod says;
 
 pub use broken::LawBroken;
 pub use check::Check;
 pub use differ::check_differ;
+pub use normalizer::check_normalizer;

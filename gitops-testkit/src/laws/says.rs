@@ -2,7 +2,7 @@
 
 use gitops_core::{FieldChange, FieldPath, FieldValue, PathElement};
 use gitops_diff::equality::{scalars_equal, values_equal};
-use gitops_diff::schema::{ListType, TypeRef};
+use gitops_diff::schema::{ListType, MapType, TypeRef};
 use serde_json::{Map, Value};
 
 use crate::arb::edit::served;
@@ -22,19 +22,34 @@ pub(crate) fn contradiction(
     let wanted = served(desired, ty);
     let actual = served(actual, ty);
     places(desired, ty).into_iter().find_map(|place| {
-        if place.role == Role::Container {
+        if place.role == Role::Container || says_nothing(place.value, place.ty) {
             return None;
         }
         let there = find(&actual, &place.path, ty).filter(|there| !is_empty(there));
         let wanted = find(&wanted, &place.path, ty).filter(|wanted| !is_empty(wanted));
         let holds = match (wanted, there) {
-            // What is empty says nothing.
-            (None, there) => there.is_none() || place.value.is_object(),
+            (None, there) => there.is_none(),
             (Some(_), None) => false,
             (Some(wanted), Some(there)) => equal(wanted, there, place.ty),
         };
         (!holds).then_some(place.path)
     })
+}
+
+/// An empty object or list whose parts have owners of their own. An empty value that is
+/// owned as a whole, such as a selector of everything, says that it is empty.
+fn says_nothing(value: &Value, ty: Option<TypeRef<'_>>) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Object(members) => {
+            members.is_empty() && ty.is_none_or(|ty| ty.map_type() != Some(MapType::Atomic))
+        }
+        Value::Array(items) => {
+            let own = ty.and_then(TypeRef::list_type);
+            items.is_empty() && matches!(own, Some(ListType::Map | ListType::Set))
+        }
+        _ => false,
+    }
 }
 
 fn is_empty(value: &Value) -> bool {

@@ -8,7 +8,7 @@ use gitops_core::GroupVersionKind;
 use gitops_diff::schema::{Schema, builtin_resources};
 use gitops_diff::typed::{self, Duplicates};
 use gitops_testkit::arb;
-use gitops_testkit::kinds::{Kind, decode_value};
+use gitops_testkit::kinds::{self, Kind, decode_value};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestError, TestRunner};
 use serde_json::Value;
@@ -51,6 +51,49 @@ fn check_strict(object: &Value) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// What the API server says to a create of the object.
+fn check_valid(object: &Value) -> Result<(), TestCaseError> {
+    let kind = kind_of(object);
+    let mut stored = decode_value(kind, object).unwrap().object;
+    kinds::default(kind, &mut stored, None);
+    kinds::admit(kind, &mut stored, None);
+    kinds::prepare_create(kind, &mut stored);
+    let errors = kinds::validate_create(kind, &stored);
+    prop_assert!(
+        errors.is_empty(),
+        "{}\n{object:#}",
+        kinds::aggregate(&errors)
+    );
+    Ok(())
+}
+
+#[test]
+fn the_judge_of_validity_refuses_what_is_not_valid() {
+    use serde_json::json;
+    let metadata = json!({"name": "a", "namespace": "default"});
+    for object in [
+        json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {
+            "selector": {"matchLabels": {"app": "b"}},
+            "template": {"metadata": {"labels": {"app": "a"}},
+                "spec": {"containers": [{"name": "a", "image": "a"}]}}}}),
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata,
+            "spec": {"ports": [{"port": 1}, {"port": 2}]}}),
+        json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": metadata,
+            "spec": {"rules": [{"http": {"paths": [{"path": "a", "pathType": "Exact",
+                "backend": {"service": {"name": "a", "port": {"number": 1}}}}]}}]}}),
+        json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
+            "metadata": metadata, "spec": {"maxReplicas": 0,
+                "scaleTargetRef": {"kind": "Deployment", "name": "a"}}}),
+        json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": metadata,
+            "spec": {"schedule": "now", "jobTemplate": {"spec": {"template":
+                {"spec": {"containers": [{"name": "a", "image": "a"}]}}}}}}),
+        json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": metadata,
+            "spec": {"minAvailable": 1, "maxUnavailable": 1}}),
+    ] {
+        assert!(check_valid(&object).is_err(), "{object:#}");
+    }
+}
+
 fn nodes(value: &Value) -> usize {
     1 + match value {
         Value::Object(members) => members.values().map(nodes).sum(),
@@ -60,11 +103,12 @@ fn nodes(value: &Value) -> usize {
 }
 
 #[test]
-fn common_objects_fit_their_schema_and_are_small() {
+fn common_objects_are_what_a_server_takes_and_are_small() {
     runner(1500)
         .run(&arb::object(), |object| {
             check_types(&object)?;
             check_strict(&object)?;
+            check_valid(&object)?;
             prop_assert!(nodes(&object) < 400, "{} nodes", nodes(&object));
             Ok(())
         })
@@ -108,7 +152,9 @@ fn all_common_kinds_come_up() {
 /// The smallest object on which the property fails.
 fn smallest(strategy: &arb::Objects, fails: impl Fn(&Value) -> bool) -> Value {
     let result = runner(5000).run(strategy, |object| {
+        // Also on the way.
         check_types(&object).unwrap();
+        check_valid(&object).unwrap();
         prop_assert!(!fails(&object));
         Ok(())
     });

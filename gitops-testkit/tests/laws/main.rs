@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic in a test names its line")]
 
 mod mutants;
+mod normalizers;
 
 use gitops_diff::differ::SchemaDiffer;
 use gitops_testkit::laws::{self, Check};

@@ -73,7 +73,7 @@ pub(crate) fn blind() -> Mutant {
 
 /// Runs all laws; says which one is broken.
 fn broken_by(mutant: &Mutant) -> String {
-    match Check::new().seed(5).cases(256).differ(mutant) {
+    match Check::new().seed(5).cases(100).differ(mutant) {
         Err(broken) => broken.law().to_owned(),
         Ok(()) => panic!("no law is broken"),
     }
@@ -173,8 +173,7 @@ fn one_that_compares_quantities_as_texts() {
         answer
     });
     // Where nothing changed, only the server's way of writing can be other.
-    let broken = broken_by(&mutant);
-    assert!(matches!(&*broken, "served" | "foreign"), "{broken}");
+    assert_eq!(broken_by(&mutant), "served");
 }
 
 #[test]
