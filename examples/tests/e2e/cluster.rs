@@ -26,7 +26,7 @@ pub(crate) fn save(cluster: &FakeCluster, state: &Path) {
 pub(crate) async fn everything(client: &Client) -> BTreeMap<String, Value> {
     let mut all = BTreeMap::new();
     let known = Discovery::new(client.clone()).run().await.unwrap();
-    for (resource, capabilities) in known.groups().flat_map(|g| g.recommended_resources()) {
+    for (resource, capabilities) in known.groups().flat_map(|g| g.resources_by_stability()) {
         // Component statuses and the like can be listed, and are no objects.
         if !capabilities.supports_operation(discovery::verbs::WATCH) {
             continue;
