@@ -11,8 +11,8 @@ use crate::planner::{Desired, release};
 use crate::{
     Action, Applied, ApplyError, ApplyRequest, DeleteRequest, Deleted, Depth, Digest, EventKind,
     FieldConflict, Inventory, InventoryEntry, LiveObject, ObjectId, ObjectOutcome, ObjectReport,
-    Observation, Owner, Plan, Policy, Precondition, Report, Revision, Verb, Wanted, WriteOutcome,
-    keep_mark, retry_delay,
+    Observation, Owner, Plan, Policy, Precondition, PruneHold, Report, Revision, Verb, Wanted,
+    WriteOutcome, keep_mark, retry_delay,
 };
 
 use super::effect::{Effect, EffectId, Request, Response};
@@ -153,6 +153,8 @@ pub(super) struct Execution {
     /// As it ought to be.
     inventory: Arc<Inventory>,
     outcomes: BTreeMap<usize, ObjectReport>,
+    /// How many withdrawn objects were not deleted, as others failed.
+    spared: usize,
     applied: BTreeMap<ObjectId, Digest>,
     written: BTreeMap<ObjectId, String>,
     errors: Vec<String>,
@@ -199,6 +201,7 @@ impl Execution {
             saved,
             inventory,
             outcomes: BTreeMap::new(),
+            spared: 0,
             applied: BTreeMap::new(),
             written: BTreeMap::new(),
             errors: Vec::new(),
@@ -390,19 +393,18 @@ impl Execution {
             }
             Step::Prune(actions) => {
                 // Whether an object was withdrawn or merely moved isn't known for sure while
-                // others failed; they may have been meant to take its place.
-                let failed = self
-                    .outcomes
-                    .values()
-                    .any(|report| !report.outcome.is_success())
-                    || !self.errors.is_empty();
-                for action in actions {
-                    if failed {
-                        let reason = "not pruned, as other objects failed in this pass".into();
-                        self.report(action, ObjectOutcome::Skipped { reason }, Vec::new(), out);
-                    } else {
-                        self.queue.push_back(Todo::Look { action, attempt: 0 });
-                    }
+                // others failed; they may have been meant to take its place. One that was
+                // withdrawn and is kept on purpose stands in nobody's way.
+                let failed = self.outcomes.values().any(|report| match report.outcome {
+                    ObjectOutcome::Skipped { .. } => report.origin.is_some(),
+                    ref outcome => !outcome.is_success(),
+                });
+                if failed || !self.errors.is_empty() {
+                    self.spared += actions.len();
+                } else {
+                    let looks = actions.into_iter();
+                    self.queue
+                        .extend(looks.map(|action| Todo::Look { action, attempt: 0 }));
                 }
             }
             Step::Record => {
@@ -837,6 +839,9 @@ impl Execution {
             return None;
         }
         let took = now.duration_since(self.started);
+        let spared = (self.spared > 0).then_some(PruneHold::Failed {
+            withdrawn: self.spared,
+        });
         let report = Report {
             reconciler: self.plan.reconciler.clone(),
             revision: (*self.revision).clone(),
@@ -844,7 +849,7 @@ impl Execution {
             objects: std::mem::take(&mut self.outcomes).into_values().collect(),
             unchanged: self.plan.unchanged,
             problems: self.plan.problems.clone(),
-            hold: self.plan.hold.clone(),
+            hold: self.plan.hold.clone().or(spared),
             errors: std::mem::take(&mut self.errors),
             interrupted: self.interrupted && !self.barred,
             took: Duration::try_from(took).unwrap_or_default(),
