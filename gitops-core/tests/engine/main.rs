@@ -375,6 +375,19 @@ fn what_is_kept_on_purpose_keeps_nothing_else() {
 }
 
 #[test]
+fn what_is_kept_on_purpose_is_not_tried_again_and_again() {
+    let mut world = World::new(shop());
+    let mut engine = world.engine();
+    world.settle(&mut engine);
+    world.commit(without("ns.yaml"));
+    world.log.clear();
+    world.feed(&mut engine, Input::Look);
+    assert!(world.objects.contains_key(&id("Namespace", "shop")));
+    let passes = world.log.iter().filter(|line| *line == "resolve").count();
+    assert_eq!(passes, 1, "{:?}", world.log);
+}
+
+#[test]
 fn an_opt_out_of_the_last_applied_manifest_counts_though_it_was_stripped() {
     let mut world = World::new(vec![
         namespace(),
