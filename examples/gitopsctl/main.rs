@@ -19,6 +19,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use output::Output;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 /// Everything is as it was asked for.
 const SUCCESS: u8 = 0;
@@ -58,7 +60,7 @@ enum Command {
 async fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_env_filter(logs())
         .init();
     let result = match Cli::parse().command {
         Command::Render(args) => render::run(&args).await,
@@ -75,6 +77,13 @@ async fn main() -> ExitCode {
             ExitCode::from(ERROR)
         }
     }
+}
+
+/// What is logged: nothing unless `$RUST_LOG` asks for it, as every error is told anyway.
+fn logs() -> EnvFilter {
+    EnvFilter::builder()
+        .with_default_directive(LevelFilter::OFF.into())
+        .from_env_lossy()
 }
 
 /// The error and its causes. Some errors tell their cause themselves; it isn't told twice.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use gitops_core::{AuditRecord, Event, EventKind};
+use gitops_core::{Event, EventKind, Report};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -32,10 +32,10 @@ pub(crate) async fn run(args: Args) -> Result<u8> {
         anstream::eprintln!("the fake cluster is at {}", server.url());
     }
     let mut events = target.reconciler.subscribe();
-    let output = args.output;
-    let printer = tokio::spawn(async move {
+    let mut printer = Printer::new(args.output);
+    let printing = tokio::spawn(async move {
         while let Some(event) = events.next().await {
-            print(output, &event);
+            printer.print(&event);
         }
     });
 
@@ -58,33 +58,72 @@ pub(crate) async fn run(args: Args) -> Result<u8> {
     }
     // No more events come; what was told is printed first.
     drop(target.reconciler);
-    printer.await.context("the printer of events failed")?;
+    printing.await.context("the printer of events failed")?;
     result?;
     Ok(SUCCESS)
 }
 
-fn print(output: Output, event: &Event) {
-    match output {
-        Output::Json => match serde_json::to_string(event) {
-            Ok(line) => anstream::println!("{line}"),
-            Err(error) => anstream::eprintln!("an event can't be written: {error}"),
-        },
-        Output::Text => {
-            if let Some(line) = text(event) {
-                anstream::println!("{} {line}", event.time.strftime("%H:%M:%S"));
-            }
+/// Prints events as they come.
+struct Printer {
+    output: Output,
+    /// What is wrong as of the last pass. It is told when it changes, not with every pass.
+    trouble: Vec<String>,
+}
+
+impl Printer {
+    fn new(output: Output) -> Self {
+        Self {
+            output,
+            trouble: Vec::new(),
         }
+    }
+
+    fn print(&mut self, event: &Event) {
+        if self.output == Output::Json {
+            match serde_json::to_string(event) {
+                Ok(line) => anstream::println!("{line}"),
+                Err(error) => anstream::eprintln!("an event can't be written: {error}"),
+            }
+            return;
+        }
+        let lines = match &event.kind {
+            EventKind::Finished { report } => self.finished(report),
+            kind => text(kind).into_iter().collect(),
+        };
+        let time = event.time.strftime("%H:%M:%S");
+        for line in lines {
+            anstream::println!("{time} {line}");
+        }
+    }
+
+    /// A pass that did something, or after which something else is wrong than before.
+    fn finished(&mut self, report: &Report) -> Vec<String> {
+        let before = std::mem::replace(&mut self.trouble, trouble(report));
+        if self.trouble == before && report.written() == 0 {
+            return Vec::new();
+        }
+        let mut lines = self.trouble.clone();
+        // The objects were told of one by one.
+        lines.extend(report.to_string().lines().last().map(str::to_owned));
+        lines
     }
 }
 
-fn text(event: &Event) -> Option<String> {
-    Some(match &event.kind {
+/// What is wrong beside single objects.
+fn trouble(report: &Report) -> Vec<String> {
+    let problems = report
+        .problems
+        .iter()
+        .map(|problem| format!("problem: {problem}"));
+    let errors = report.errors.iter().map(|error| format!("error: {error}"));
+    let hold = report.hold.iter().map(|hold| format!("held: {hold}"));
+    problems.chain(errors).chain(hold).collect()
+}
+
+fn text(kind: &EventKind) -> Option<String> {
+    Some(match kind {
         EventKind::RevisionFound { revision, .. } => format!("revision {revision}"),
-        EventKind::Object { report, .. } => {
-            // The same line goes to the audit record, with who and why.
-            debug_assert!(AuditRecord::of(event).is_some());
-            report.to_string()
-        }
+        EventKind::Object { report, .. } => report.to_string(),
         EventKind::Drift {
             object,
             deleted: true,
@@ -106,11 +145,6 @@ fn text(event: &Event) -> Option<String> {
             "contested: {object} was healed {heals} times in a row against {}; waiting {wait:?}",
             rivals.join(", ")
         ),
-        EventKind::Finished { report } if !report.is_success() || report.written() > 0 => {
-            let text = report.to_string();
-            // The objects were told of one by one.
-            text.lines().last().unwrap_or_default().to_owned()
-        }
         EventKind::Failed { error, retry_in } => {
             format!("error: {error}; next try in {retry_in:?}")
         }

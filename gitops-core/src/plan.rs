@@ -194,6 +194,13 @@ pub enum PruneHold {
         /// What is allowed.
         limit: PruneLimit,
     },
+    /// Other objects failed while the plan was executed. They may have been meant to take the
+    /// place of what was withdrawn. Never in a plan, only in a [`Report`](crate::Report).
+    #[serde(rename_all = "camelCase")]
+    Failed {
+        /// How many would have gone.
+        withdrawn: usize,
+    },
 }
 
 impl fmt::Display for PruneHold {
@@ -201,6 +208,13 @@ impl fmt::Display for PruneHold {
         match self {
             Self::Incomplete => f.write_str(
                 "nothing is pruned, since not everything could be read; mend the problems first",
+            ),
+            Self::Failed { withdrawn: 1 } => {
+                f.write_str("1 withdrawn object is not pruned, as others failed in this pass")
+            }
+            Self::Failed { withdrawn } => write!(
+                f,
+                "{withdrawn} withdrawn objects are not pruned, as others failed in this pass"
             ),
             Self::Limit {
                 withdrawn,

@@ -228,22 +228,13 @@ impl<'a> PlanInput<'a> {
         }
     }
 
-    fn covers(&self, id: &ObjectId) -> bool {
-        self.only.is_none_or(|only| only.contains(id))
+    fn desired(&self) -> impl Iterator<Item = (&'a ObjectId, &'a Manifest)> + use<'a> {
+        covered(&self.desired.manifests, self.only)
     }
 
-    fn desired(&self) -> impl Iterator<Item = (&'a ObjectId, &'a Manifest)> + '_ {
-        self.desired
-            .manifests
-            .iter()
-            .filter(|(id, _)| self.covers(id))
-    }
-
-    fn withdrawn(&self) -> impl Iterator<Item = (&'a ObjectId, &'a InventoryEntry)> + '_ {
-        self.inventory
-            .entries
-            .iter()
-            .filter(|(id, _)| self.covers(id) && !self.desired.manifests.contains_key(*id))
+    fn withdrawn(&self) -> impl Iterator<Item = (&'a ObjectId, &'a InventoryEntry)> + use<'a> {
+        let desired = &self.desired.manifests;
+        covered(&self.inventory.entries, self.only).filter(|(id, _)| !desired.contains_key(*id))
     }
 
     /// Whether the manifest is the one that was applied last.
@@ -262,6 +253,19 @@ impl<'a> PlanInput<'a> {
         DiffRequest::new(manifest, &live.object, self.manager)
             .with_definitions(&self.desired.definitions)
     }
+}
+
+/// The entries to plan for: those of a few objects are looked up, not searched for.
+fn covered<'a, T>(
+    all: &'a BTreeMap<ObjectId, T>,
+    only: Option<&'a BTreeSet<ObjectId>>,
+) -> impl Iterator<Item = (&'a ObjectId, &'a T)> + use<'a, T> {
+    let everything = only.is_none().then(|| all.iter());
+    let few = only.map(|only| only.iter().filter_map(|id| all.get_key_value(id)));
+    everything
+        .into_iter()
+        .flatten()
+        .chain(few.into_iter().flatten())
 }
 
 /// Whether the object is as it was left: the same object, and nobody touched what we own.

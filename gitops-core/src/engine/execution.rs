@@ -11,8 +11,8 @@ use crate::planner::{Desired, release};
 use crate::{
     Action, Applied, ApplyError, ApplyRequest, DeleteRequest, Deleted, Depth, Digest, EventKind,
     FieldConflict, Inventory, InventoryEntry, LiveObject, ObjectId, ObjectOutcome, ObjectReport,
-    Observation, Owner, Plan, Policy, Precondition, Report, Revision, Verb, Wanted, WriteOutcome,
-    keep_mark, retry_delay,
+    Observation, Owner, Plan, Policy, Precondition, PruneHold, Report, Revision, Verb, Wanted,
+    WriteOutcome, keep_mark, retry_delay,
 };
 
 use super::effect::{Effect, EffectId, Request, Response};
@@ -33,9 +33,9 @@ impl EffectIds {
 pub(super) struct Executed {
     pub(super) report: Report,
     /// What there is now.
-    pub(super) inventory: Inventory,
+    pub(super) inventory: Arc<Inventory>,
     /// What of it the store knows.
-    pub(super) saved: Inventory,
+    pub(super) saved: Arc<Inventory>,
     /// The digests of the manifests that were applied.
     pub(super) applied: BTreeMap<ObjectId, Digest>,
     /// The versions that our last acknowledged writes made.
@@ -64,7 +64,9 @@ enum Step {
 /// What is under way for one effect.
 #[derive(Debug)]
 enum Job {
-    SaveAhead,
+    SaveAhead {
+        inventory: Arc<Inventory>,
+    },
     Apply {
         action: usize,
         attempt: u32,
@@ -88,7 +90,7 @@ enum Job {
         then: Box<Todo>,
     },
     Record {
-        inventory: Box<Inventory>,
+        inventory: Arc<Inventory>,
     },
 }
 
@@ -141,14 +143,18 @@ pub(super) struct Execution {
     seen: BTreeMap<ObjectId, Seen>,
     policy: Arc<Policy>,
     started: Timestamp,
+    /// Whether the plan is for all objects, and not for a few that drifted.
+    whole: bool,
     steps: VecDeque<Step>,
     queue: VecDeque<Todo>,
     jobs: BTreeMap<EffectId, Job>,
     /// As it is in the store.
-    saved: Inventory,
+    saved: Arc<Inventory>,
     /// As it ought to be.
-    inventory: Inventory,
+    inventory: Arc<Inventory>,
     outcomes: BTreeMap<usize, ObjectReport>,
+    /// How many withdrawn objects were not deleted, as others failed.
+    spared: usize,
     applied: BTreeMap<ObjectId, Digest>,
     written: BTreeMap<ObjectId, String>,
     errors: Vec<String>,
@@ -167,10 +173,10 @@ impl Execution {
         plan: Plan,
         desired: Arc<Desired>,
         observation: &Observation,
-        inventory: Inventory,
-        saved: Inventory,
+        (inventory, saved): (Arc<Inventory>, Arc<Inventory>),
         policy: Arc<Policy>,
         started: Timestamp,
+        whole: bool,
     ) -> Self {
         let seen = observation
             .iter()
@@ -188,12 +194,14 @@ impl Execution {
             seen,
             policy,
             started,
+            whole,
             steps,
             queue: VecDeque::new(),
             jobs: BTreeMap::new(),
             saved,
             inventory,
             outcomes: BTreeMap::new(),
+            spared: 0,
             applied: BTreeMap::new(),
             written: BTreeMap::new(),
             errors: Vec::new(),
@@ -253,8 +261,8 @@ impl Execution {
     ) -> Option<Executed> {
         let job = self.jobs.remove(&id)?;
         match (job, response) {
-            (Job::SaveAhead, Response::InventorySaved(result)) => match result {
-                Ok(()) => self.saved = self.inventory.clone(),
+            (Job::SaveAhead { inventory }, Response::InventorySaved(result)) => match result {
+                Ok(()) => self.saved = inventory,
                 Err(error) => {
                     self.stale |= matches!(error, crate::StoreError::Conflict { .. });
                     self.errors.push(format!("{error}; nothing was written"));
@@ -285,7 +293,7 @@ impl Execution {
             }
             (Job::Wait { then }, Response::Waited) => self.queue.push_back(*then),
             (Job::Record { inventory }, Response::InventorySaved(result)) => match result {
-                Ok(()) => self.saved = *inventory,
+                Ok(()) => self.saved = inventory,
                 Err(error) => {
                     self.stale |= matches!(error, crate::StoreError::Conflict { .. });
                     self.errors.push(error.to_string());
@@ -331,25 +339,25 @@ impl Execution {
     fn begin(&mut self, step: Step, ids: &mut EffectIds, out: &mut Vec<Effect>) {
         match step {
             Step::WriteAhead => {
-                let mut ahead = self.inventory.clone();
                 for action in &self.plan.actions {
-                    if matches!(action.verb, Verb::Create | Verb::Adopt { .. }) {
-                        ahead
-                            .entries
-                            .entry(action.object.clone())
-                            .or_insert_with(|| InventoryEntry {
-                                version: action.version.clone(),
-                                file: action.origin.as_ref().map(|origin| origin.file.clone()),
-                                ..InventoryEntry::default()
-                            });
+                    if matches!(action.verb, Verb::Create | Verb::Adopt { .. })
+                        && !self.inventory.entries.contains_key(&action.object)
+                    {
+                        let entry = InventoryEntry {
+                            version: action.version.clone(),
+                            file: action.origin.as_ref().map(|origin| origin.file.clone()),
+                            ..InventoryEntry::default()
+                        };
+                        let inventory = Arc::make_mut(&mut self.inventory);
+                        inventory.entries.insert(action.object.clone(), entry);
                     }
                 }
-                if ahead != self.saved {
+                if self.is_unsaved() {
                     let id = ids.next();
-                    self.jobs.insert(id, Job::SaveAhead);
-                    out.push(Effect::Request(id, Request::SaveInventory(ahead.clone())));
+                    let inventory = self.inventory.clone();
+                    out.push(save(id, &inventory));
+                    self.jobs.insert(id, Job::SaveAhead { inventory });
                 }
-                self.inventory = ahead;
             }
             Step::Apply(actions) => {
                 for action in actions {
@@ -385,25 +393,24 @@ impl Execution {
             }
             Step::Prune(actions) => {
                 // Whether an object was withdrawn or merely moved isn't known for sure while
-                // others failed; they may have been meant to take its place.
-                let failed = self
-                    .outcomes
-                    .values()
-                    .any(|report| !report.outcome.is_success())
-                    || !self.errors.is_empty();
-                for action in actions {
-                    if failed {
-                        let reason = "not pruned, as other objects failed in this pass".into();
-                        self.report(action, ObjectOutcome::Skipped { reason }, Vec::new(), out);
-                    } else {
-                        self.queue.push_back(Todo::Look { action, attempt: 0 });
-                    }
+                // others failed; they may have been meant to take its place. One that was
+                // withdrawn and is kept on purpose stands in nobody's way.
+                let failed = self.outcomes.values().any(|report| match report.outcome {
+                    ObjectOutcome::Skipped { .. } => report.origin.is_some(),
+                    ref outcome => !outcome.is_success(),
+                });
+                if failed || !self.errors.is_empty() {
+                    self.spared += actions.len();
+                } else {
+                    let looks = actions.into_iter();
+                    self.queue
+                        .extend(looks.map(|action| Todo::Look { action, attempt: 0 }));
                 }
             }
             Step::Record => {
-                let mut inventory = self.inventory.clone();
                 // A commit that changes nothing here is not worth a write.
-                let succeeded = !self.plan.actions.is_empty()
+                let succeeded = self.whole
+                    && !self.plan.actions.is_empty()
                     && !self.interrupted
                     && self.errors.is_empty()
                     && self.plan.problems.is_empty()
@@ -411,25 +418,53 @@ impl Execution {
                         .outcomes
                         .values()
                         .all(|report| report.outcome.is_success());
-                if succeeded {
+                if succeeded && self.inventory.revision.as_ref() != Some(&self.revision.id) {
+                    let inventory = Arc::make_mut(&mut self.inventory);
                     inventory.revision = Some(self.revision.id.clone());
                 }
-                self.inventory = inventory.clone();
-                if inventory != self.saved {
+                if self.is_unsaved() {
                     let id = ids.next();
-                    out.push(Effect::Request(
-                        id,
-                        Request::SaveInventory(inventory.clone()),
-                    ));
-                    self.jobs.insert(
-                        id,
-                        Job::Record {
-                            inventory: Box::new(inventory),
-                        },
-                    );
+                    let inventory = self.inventory.clone();
+                    out.push(save(id, &inventory));
+                    self.jobs.insert(id, Job::Record { inventory });
                 }
             }
         }
+    }
+
+    /// Whether the store doesn't know what there is now.
+    fn is_unsaved(&self) -> bool {
+        !Arc::ptr_eq(&self.inventory, &self.saved) && self.inventory != self.saved
+    }
+
+    /// Takes an object out of the inventory.
+    fn forget(&mut self, object: &ObjectId) {
+        if self.inventory.entries.contains_key(object) {
+            Arc::make_mut(&mut self.inventory).entries.remove(object);
+        }
+    }
+
+    /// Notes in the inventory that an object is as its manifest says. What is noted already is
+    /// not written again: the inventory of a million objects is not copied to heal one.
+    fn note_applied(&mut self, object: &ObjectId, uid: String, baseline: Option<Digest>) {
+        let Some(manifest) = self.desired.manifests.get(object) else {
+            return;
+        };
+        let known = self.inventory.entries.get(object);
+        let entry = InventoryEntry {
+            version: manifest.gvk().version,
+            uid: Some(uid),
+            applied: (!manifest.is_sensitive()).then(|| manifest.digest()),
+            baseline,
+            keep: keep_mark(&manifest.value()["metadata"]),
+            file: Some(manifest.origin().file.clone()),
+            other: known.map(|known| known.other.clone()).unwrap_or_default(),
+        };
+        if known != Some(&entry) {
+            let inventory = Arc::make_mut(&mut self.inventory);
+            inventory.entries.insert(object.clone(), entry);
+        }
+        self.applied.insert(object.clone(), manifest.digest());
     }
 
     fn issue(&mut self, todo: Todo, ids: &mut EffectIds, out: &mut Vec<Effect>) {
@@ -519,6 +554,30 @@ impl Execution {
         Some(wait)
     }
 
+    /// Does `todo` once more after a while, if that may help.
+    fn again_or_fail(
+        &mut self,
+        error: &ApplyError,
+        mut todo: Todo,
+        ids: &mut EffectIds,
+        out: &mut Vec<Effect>,
+    ) {
+        let (Todo::Apply { action, attempt }
+        | Todo::LookAgain { action, attempt }
+        | Todo::Look { action, attempt }
+        | Todo::Delete {
+            action, attempt, ..
+        }) = &mut todo;
+        let action = *action;
+        match self.again(error, *attempt) {
+            Some(wait) => {
+                *attempt += 1;
+                self.later(wait, todo, ids, out);
+            }
+            None => self.fail(action, error, out),
+        }
+    }
+
     fn later(&mut self, wait: Duration, then: Todo, ids: &mut EffectIds, out: &mut Vec<Effect>) {
         let id = ids.next();
         self.jobs.insert(
@@ -553,30 +612,12 @@ impl Execution {
                 return;
             }
             Err(error) => {
-                match self.again(&error, attempt) {
-                    Some(wait) => {
-                        let then = Todo::Apply {
-                            action,
-                            attempt: attempt + 1,
-                        };
-                        self.later(wait, then, ids, out);
-                    }
-                    None => self.fail(action, &error, out),
-                }
+                self.again_or_fail(&error, Todo::Apply { action, attempt }, ids, out);
                 return;
             }
         };
         let object = self.plan.actions[action].object.clone();
-        if let Some(manifest) = self.desired.manifests.get(&object) {
-            let entry = self.inventory.entries.entry(object.clone()).or_default();
-            entry.version = manifest.gvk().version;
-            entry.uid = Some(answer.uid);
-            entry.applied = (!manifest.is_sensitive()).then(|| manifest.digest());
-            entry.baseline = answer.baseline;
-            entry.keep = keep_mark(&manifest.value()["metadata"]);
-            entry.file = Some(manifest.origin().file.clone());
-            self.applied.insert(object.clone(), manifest.digest());
-        }
+        self.note_applied(&object, answer.uid, answer.baseline);
         self.written.insert(object, answer.resource_version);
         let outcome = match (&self.plan.actions[action].verb, answer.outcome) {
             (_, WriteOutcome::Unchanged) => ObjectOutcome::Unchanged,
@@ -624,16 +665,7 @@ impl Execution {
                 let reason = "somebody else writes to it; it is looked at anew".into();
                 self.fail(action, &ApplyError::Stale { object, reason }, out);
             }
-            Err(error) => match self.again(&error, attempt) {
-                Some(wait) => {
-                    let then = Todo::LookAgain {
-                        action,
-                        attempt: attempt + 1,
-                    };
-                    self.later(wait, then, ids, out);
-                }
-                None => self.fail(action, &error, out),
-            },
+            Err(error) => self.again_or_fail(&error, Todo::LookAgain { action, attempt }, ids, out),
         }
     }
 
@@ -649,21 +681,12 @@ impl Execution {
         let live = match seen {
             Ok(Some(live)) => live,
             Ok(None) => {
-                self.inventory.entries.remove(&object);
+                self.forget(&object);
                 self.report(action, ObjectOutcome::Forgotten, Vec::new(), out);
                 return;
             }
             Err(error) => {
-                match self.again(&error, attempt) {
-                    Some(wait) => {
-                        let then = Todo::Look {
-                            action,
-                            attempt: attempt + 1,
-                        };
-                        self.later(wait, then, ids, out);
-                    }
-                    None => self.fail(action, &error, out),
-                }
+                self.again_or_fail(&error, Todo::Look { action, attempt }, ids, out);
                 return;
             }
         };
@@ -678,7 +701,7 @@ impl Execution {
             .cloned()
             .unwrap_or_default();
         if let Some(reason) = release(&entry, &live) {
-            self.inventory.entries.remove(&object);
+            self.forget(&object);
             self.report(action, ObjectOutcome::Released { reason }, Vec::new(), out);
         } else if live.terminating {
             self.report(action, ObjectOutcome::Terminating, Vec::new(), out);
@@ -711,29 +734,20 @@ impl Execution {
         match result {
             Ok(Deleted::Gone) => {
                 let object = self.plan.actions[action].object.clone();
-                self.inventory.entries.remove(&object);
+                self.forget(&object);
                 self.report(action, ObjectOutcome::Pruned, Vec::new(), out);
             }
             Ok(Deleted::Terminating) => {
                 self.report(action, ObjectOutcome::Terminating, Vec::new(), out);
             }
             Err(error) => {
-                // The object moved between the look and the delete: look again.
+                // The object moved between the look and the delete: look again, at once.
                 let moved = matches!(error, ApplyError::Stale { .. });
-                let wait = if moved && attempt < self.policy.retries && !self.interrupted {
-                    Some(Duration::ZERO)
+                if moved && attempt < self.policy.retries && !self.interrupted {
+                    let attempt = attempt + 1;
+                    self.queue.push_front(Todo::Look { action, attempt });
                 } else {
-                    self.again(&error, attempt)
-                };
-                match wait {
-                    Some(wait) => {
-                        let then = Todo::Look {
-                            action,
-                            attempt: attempt + 1,
-                        };
-                        self.later(wait, then, ids, out);
-                    }
-                    None => self.fail(action, &error, out),
+                    self.again_or_fail(&error, Todo::Look { action, attempt }, ids, out);
                 }
             }
         }
@@ -749,32 +763,18 @@ impl Execution {
 
     /// Reports an action that needs no request.
     fn note(&mut self, action: usize, out: &mut Vec<Effect>) {
-        let Action {
-            object,
-            version,
-            verb,
-            ..
-        } = &self.plan.actions[action];
-        let outcome = match verb.clone() {
+        let Action { object, verb, .. } = self.plan.actions[action].clone();
+        let outcome = match verb {
             Verb::Record { uid, baseline } => {
-                let entry = self.inventory.entries.entry(object.clone()).or_default();
-                entry.version.clone_from(version);
-                entry.uid = Some(uid);
-                entry.baseline = baseline;
-                if let Some(manifest) = self.desired.manifests.get(object) {
-                    entry.applied = (!manifest.is_sensitive()).then(|| manifest.digest());
-                    entry.keep = keep_mark(&manifest.value()["metadata"]);
-                    entry.file = Some(manifest.origin().file.clone());
-                    self.applied.insert(object.clone(), manifest.digest());
-                }
+                self.note_applied(&object, uid, baseline);
                 ObjectOutcome::Unchanged
             }
             Verb::Release { reason } => {
-                self.inventory.entries.remove(object);
+                self.forget(&object);
                 ObjectOutcome::Released { reason }
             }
             Verb::Forget => {
-                self.inventory.entries.remove(object);
+                self.forget(&object);
                 ObjectOutcome::Forgotten
             }
             Verb::Keep { reason } => ObjectOutcome::Kept { reason },
@@ -839,6 +839,9 @@ impl Execution {
             return None;
         }
         let took = now.duration_since(self.started);
+        let spared = (self.spared > 0).then_some(PruneHold::Failed {
+            withdrawn: self.spared,
+        });
         let report = Report {
             reconciler: self.plan.reconciler.clone(),
             revision: (*self.revision).clone(),
@@ -846,7 +849,7 @@ impl Execution {
             objects: std::mem::take(&mut self.outcomes).into_values().collect(),
             unchanged: self.plan.unchanged,
             problems: self.plan.problems.clone(),
-            hold: self.plan.hold.clone(),
+            hold: self.plan.hold.clone().or(spared),
             errors: std::mem::take(&mut self.errors),
             interrupted: self.interrupted && !self.barred,
             took: Duration::try_from(took).unwrap_or_default(),
@@ -863,6 +866,10 @@ impl Execution {
             retry_after: self.retry_after,
         })
     }
+}
+
+fn save(id: EffectId, inventory: &Inventory) -> Effect {
+    Effect::Request(id, Request::SaveInventory(inventory.clone()))
 }
 
 /// Cuts a plan into steps.

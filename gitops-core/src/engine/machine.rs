@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use crate::planner::{self, Desired, PlanInput};
 use crate::{
     Differ, Digest, EventKind, FieldManager, GroupKind, Inventory, LiveObject, ObjectId,
-    ObjectReport, Observation, Plan, Policy, ReconcilerName, Rendered, Revision, RevisionId,
-    StoreError, retry_delay,
+    ObjectOutcome, ObjectReport, Observation, Plan, Policy, ReconcilerName, Rendered, Report,
+    Revision, RevisionId, StoreError, retry_delay,
 };
 
 use super::effect::{Effect, EffectId, Goal, Input, Outcome, Request, Response};
@@ -54,8 +54,10 @@ pub struct Engine {
     // What is remembered from pass to pass.
     pub(super) rendered: Option<RenderedSet>,
     pub(super) desired: Option<Arc<Desired>>,
-    pub(super) inventory: Option<Inventory>,
-    pub(super) saved: Inventory,
+    pub(super) inventory: Option<Arc<Inventory>>,
+    pub(super) saved: Arc<Inventory>,
+    /// What a pass found to be wholly as it should be, and nothing happened since.
+    pub(super) settled: Option<Settled>,
     pub(super) applied: BTreeMap<ObjectId, Digest>,
     pub(super) written: BTreeMap<ObjectId, String>,
     pub(super) announced: Option<RevisionId>,
@@ -85,6 +87,12 @@ pub(super) enum Watch {
     Catching,
     /// Nothing happens without its telling.
     Ready,
+}
+
+/// All objects of one rendering are as they should be.
+pub(super) struct Settled {
+    rendered: Digest,
+    objects: usize,
 }
 
 /// What was rendered, and from what.
@@ -145,7 +153,8 @@ impl Engine {
             rendered: None,
             desired: None,
             inventory: None,
-            saved: Inventory::default(),
+            saved: Arc::default(),
+            settled: None,
             applied: BTreeMap::new(),
             written: BTreeMap::new(),
             announced: None,
@@ -189,6 +198,7 @@ impl Engine {
     /// everything is looked at once more.
     fn forget_inventory(&mut self) {
         self.inventory = None;
+        self.settled = None;
         self.watched.clear();
         self.watch = Watch::Off;
     }
@@ -312,11 +322,67 @@ impl Engine {
         self.observe_all(now, out);
     }
 
+    /// Remembers whether everything is as it should be, so that a pass in which nothing changed
+    /// needn't go through all objects to find that out again.
+    fn settle(&mut self, report: &Report, pass: &Pass) {
+        if !report.is_success() {
+            self.settled = None;
+            return;
+        }
+        if pass.healing.is_some() {
+            return;
+        }
+        let mut settled = report.unchanged;
+        let mut at_rest = true;
+        for object in &report.objects {
+            match object.outcome {
+                ObjectOutcome::Created
+                | ObjectOutcome::Updated
+                | ObjectOutcome::Adopted
+                | ObjectOutcome::Unchanged => settled += 1,
+                ObjectOutcome::Pruned
+                | ObjectOutcome::Released { .. }
+                | ObjectOutcome::Forgotten => {}
+                _ => at_rest = false,
+            }
+        }
+        self.settled = self
+            .rendered
+            .as_ref()
+            .filter(|_| at_rest)
+            .map(|set| Settled {
+                rendered: set.from,
+                objects: settled,
+            });
+    }
+
+    /// The plan of a pass in which nothing can have changed: the same files, and a watch that told
+    /// of nothing.
+    fn quiet_plan(&self) -> Option<Plan> {
+        let settled = self.settled.as_ref()?;
+        let (desired, inventory) = (self.desired.as_ref()?, self.inventory.as_ref()?);
+        let same = self.rendered.as_ref()?.from == settled.rendered;
+        let told_nothing = self.watch == Watch::Ready && self.dirty.is_empty();
+        (same && told_nothing && self.continuous()).then(|| Plan {
+            reconciler: self.config.name.clone(),
+            base: inventory.revision.clone(),
+            target: desired.revision.clone(),
+            actions: Vec::new(),
+            problems: Vec::new(),
+            hold: None,
+            unchanged: settled.objects,
+        })
+    }
+
     fn observe_all(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
         let pass = Pass {
             started: now,
             healing: None,
         };
+        if let Some(plan) = self.quiet_plan() {
+            self.planned(plan, pass, &Observation::new(), now, out);
+            return;
+        }
         let observation = self.seen_drift(None);
         self.observe(
             Observing {
@@ -432,10 +498,10 @@ impl Engine {
             plan,
             desired,
             observation,
-            inventory,
-            self.saved.clone(),
+            (inventory, self.saved.clone()),
             self.policy.clone(),
             pass.started,
+            pass.healing.is_none(),
         );
         if !quiet {
             let (plan, digest) = execution.plan();
@@ -529,6 +595,7 @@ impl Engine {
             (Task::Loading(_, revision), Response::InventoryLoaded(result)) => match result {
                 Ok(inventory) => {
                     let inventory = inventory.unwrap_or_default();
+                    let inventory = Arc::new(inventory);
                     self.saved = inventory.clone();
                     self.inventory = Some(inventory);
                     if self.is_resolved(&revision) {
@@ -586,10 +653,14 @@ impl Engine {
         } = executed;
         self.applied.extend(applied);
         self.written.extend(written);
-        self.applied
-            .retain(|id, _| inventory.entries.contains_key(id));
-        self.written
-            .retain(|id, _| inventory.entries.contains_key(id));
+        let same = |before: &Arc<Inventory>| Arc::ptr_eq(before, &inventory);
+        let inventory_changed = !self.inventory.as_ref().is_some_and(same);
+        if inventory_changed {
+            self.applied
+                .retain(|id, _| inventory.entries.contains_key(id));
+            self.written
+                .retain(|id, _| inventory.entries.contains_key(id));
+        }
         self.inventory = Some(inventory);
         self.saved = saved;
         if let Some(probe) = self.probe.take() {
@@ -598,6 +669,7 @@ impl Engine {
         self.tell_healed(&report, &pass, now, out);
 
         let success = report.is_success();
+        self.settle(&report, &pass);
         let interrupted = report.interrupted;
         let broken = !report.errors.is_empty();
         // What is wrong in Git is mended by a commit; all else may mend itself.
@@ -605,7 +677,11 @@ impl Engine {
             .desired
             .as_ref()
             .is_some_and(|desired| desired.has_unknown_kinds);
-        let failed = |object: &ObjectReport| !object.outcome.is_success();
+        // So is what was withdrawn and is kept on purpose: by a commit, or by another policy.
+        let failed = |object: &ObjectReport| match object.outcome {
+            ObjectOutcome::Skipped { .. } => object.origin.is_some(),
+            ref outcome => !outcome.is_success(),
+        };
         let hopeful = broken || unknown || report.objects.iter().any(failed);
         if self.watch == Watch::Catching && pass.healing.is_none() && !interrupted {
             self.watch = Watch::Ready;
@@ -631,7 +707,9 @@ impl Engine {
             self.finish(Ok(Outcome::Stopped), out);
             return;
         }
-        self.watch(out);
+        if inventory_changed || self.watched.is_empty() {
+            self.watch(out);
+        }
         if interrupted || self.look_again {
             self.resolve(out);
             return;

@@ -351,6 +351,43 @@ fn protected_kinds_ask() {
 }
 
 #[test]
+fn what_is_kept_on_purpose_keeps_nothing_else() {
+    let claim =
+        "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data, namespace: shop}\n";
+    let mut files = shop();
+    files.push(("claim.yaml", claim.into()));
+    let mut world = World::new(files);
+    world.once().unwrap();
+    // A claim goes before the ConfigMaps do, and is protected.
+    world.commit(without("b.yaml"));
+    let report = world.once().unwrap();
+    assert!(
+        world
+            .objects
+            .contains_key(&id("PersistentVolumeClaim", "data"))
+    );
+    assert!(
+        !world.objects.contains_key(&id("ConfigMap", "b")),
+        "{report}"
+    );
+    assert_eq!(report.hold, None);
+    assert!(!report.is_success(), "the claim is still to be decided on");
+}
+
+#[test]
+fn what_is_kept_on_purpose_is_not_tried_again_and_again() {
+    let mut world = World::new(shop());
+    let mut engine = world.engine();
+    world.settle(&mut engine);
+    world.commit(without("ns.yaml"));
+    world.log.clear();
+    world.feed(&mut engine, Input::Look);
+    assert!(world.objects.contains_key(&id("Namespace", "shop")));
+    let passes = world.log.iter().filter(|line| *line == "resolve").count();
+    assert_eq!(passes, 1, "{:?}", world.log);
+}
+
+#[test]
 fn an_opt_out_of_the_last_applied_manifest_counts_though_it_was_stripped() {
     let mut world = World::new(vec![
         namespace(),
@@ -506,6 +543,15 @@ fn one_forbidden_object_is_an_error_the_others_go_on_and_it_heals_when_it_may() 
             if report.to_string().contains("ConfigMap shop/a: forbidden: no"))
     });
     assert!(told, "{:?}", world.events);
+    // One error is one error, however many objects were withdrawn besides.
+    let report = world.events.iter().rev().find_map(|event| match event {
+        EventKind::Finished { report } => Some(report.clone()),
+        _ => None,
+    });
+    let report = report.unwrap();
+    let unwell = |object: &&ObjectReport| !object.outcome.is_success();
+    assert_eq!(report.objects.iter().filter(unwell).count(), 1, "{report}");
+    assert_eq!(report.hold, Some(PruneHold::Failed { withdrawn: 1 }));
     world.refuse = None;
     world.now = world
         .now
