@@ -705,6 +705,23 @@ mod cases {
     }
 
     #[test]
+    fn nothing_is_said_to_be_lost_where_the_owners_were_left_out() {
+        use gitops_core::{DiffRequest, Differ, Manifest, Origin};
+        let origin = Origin::new("a.yaml".parse().unwrap(), 1, 1);
+        let desired = of("v1/ConfigMap", json!({"data": {"a": "1"}}));
+        let desired = Manifest::new(desired, origin).unwrap();
+        let manager = manager();
+        for metadata in [
+            json!({"name": "x"}),
+            json!({"name": "x", "managedFields": []}),
+        ] {
+            let live = json!({"metadata": metadata});
+            let lost = SchemaDiffer::builtin().lost(&DiffRequest::new(&desired, &live, &manager));
+            assert!(lost.is_empty(), "{lost:?}");
+        }
+    }
+
+    #[test]
     fn a_normaliser_of_the_user_is_asked() {
         struct Upper;
         impl Normalizer for Upper {

@@ -374,6 +374,13 @@ impl Differ for SchemaDiffer {
     /// As the trait says. `before` is what live has, and absent where only the metadata
     /// was read.
     fn lost(&self, request: &DiffRequest<'_>) -> Vec<FieldChange> {
+        let metadata = &request.live["metadata"];
+        // Whoever lists many objects leaves the owners out. That nobody is known to own a field
+        // doesn't mean that we lost it.
+        let owners = metadata["managedFields"].as_array();
+        if owners.is_none_or(Vec::is_empty) {
+            return Vec::new();
+        }
         let gvk = request.desired.gvk();
         let Ok(definition) = self.definition(request) else {
             return Vec::new();
@@ -384,7 +391,6 @@ impl Differ for SchemaDiffer {
             .rev()
             .find(|known| known.is_of(&gvk));
         let desired = request.desired.value();
-        let metadata = &request.live["metadata"];
         let manager = request.manager.as_str();
         let lost = match (
             definition.as_ref().or(added),
