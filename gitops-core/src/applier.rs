@@ -307,6 +307,10 @@ pub trait Applier: Send + Sync {
     fn field_manager(&self) -> &FieldManager;
 
     /// What runs of these objects. Each of them is in the answer.
+    ///
+    /// [`ApplyError::UnknownKind`] says that the target has no such kind in any version, and so
+    /// no such object. A kind that can't be asked for at the moment is
+    /// [`ApplyError::Unavailable`].
     async fn observe(&self, wanted: &[Wanted]) -> Observation;
 
     /// Makes one object what its manifest says.

@@ -162,7 +162,7 @@
 //!     laws::differ::key_order(&differ, &manifest, &edit)?;
 //! });
 //! // All laws at once find out what it hides.
-//! let broken = laws::check_differ(&differ).unwrap_err();
+//! let broken = laws::Check::new().seed(7).differ(&differ).unwrap_err();
 //! assert_eq!(broken.law(), "found", "{broken}");
 //! ```
 //!

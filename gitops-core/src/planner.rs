@@ -390,7 +390,10 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
     let mut leaving = Vec::new();
     for (id, entry) in input.withdrawn() {
         let verb = withdraw(input, id, entry);
-        incomplete |= matches!(input.observation.get(id), None | Some(Err(_)));
+        incomplete |= match input.observation.get(id) {
+            Some(Ok(_) | Err(ApplyError::UnknownKind { .. })) => false,
+            None | Some(Err(_)) => true,
+        };
         leaving.push(Action {
             object: id.clone(),
             version: entry.version.clone(),
@@ -563,12 +566,13 @@ fn withdraw(input: &PlanInput<'_>, id: &ObjectId, entry: &InventoryEntry) -> Ver
                 reason: "was not looked at".into(),
             };
         }
+        // With its kind went all its objects.
+        Some(Ok(None) | Err(ApplyError::UnknownKind { .. })) => return Verb::Forget,
         Some(Err(error)) => {
             return Verb::Skip {
                 reason: error.to_string(),
             };
         }
-        Some(Ok(None)) => return Verb::Forget,
         Some(Ok(Some(live))) => live,
     };
     if let Some(reason) = release(entry, live) {

@@ -554,6 +554,30 @@ impl Execution {
         Some(wait)
     }
 
+    /// Does `todo` once more after a while, if that may help.
+    fn again_or_fail(
+        &mut self,
+        error: &ApplyError,
+        mut todo: Todo,
+        ids: &mut EffectIds,
+        out: &mut Vec<Effect>,
+    ) {
+        let (Todo::Apply { action, attempt }
+        | Todo::LookAgain { action, attempt }
+        | Todo::Look { action, attempt }
+        | Todo::Delete {
+            action, attempt, ..
+        }) = &mut todo;
+        let action = *action;
+        match self.again(error, *attempt) {
+            Some(wait) => {
+                *attempt += 1;
+                self.later(wait, todo, ids, out);
+            }
+            None => self.fail(action, error, out),
+        }
+    }
+
     fn later(&mut self, wait: Duration, then: Todo, ids: &mut EffectIds, out: &mut Vec<Effect>) {
         let id = ids.next();
         self.jobs.insert(
@@ -588,16 +612,7 @@ impl Execution {
                 return;
             }
             Err(error) => {
-                match self.again(&error, attempt) {
-                    Some(wait) => {
-                        let then = Todo::Apply {
-                            action,
-                            attempt: attempt + 1,
-                        };
-                        self.later(wait, then, ids, out);
-                    }
-                    None => self.fail(action, &error, out),
-                }
+                self.again_or_fail(&error, Todo::Apply { action, attempt }, ids, out);
                 return;
             }
         };
@@ -650,16 +665,7 @@ impl Execution {
                 let reason = "somebody else writes to it; it is looked at anew".into();
                 self.fail(action, &ApplyError::Stale { object, reason }, out);
             }
-            Err(error) => match self.again(&error, attempt) {
-                Some(wait) => {
-                    let then = Todo::LookAgain {
-                        action,
-                        attempt: attempt + 1,
-                    };
-                    self.later(wait, then, ids, out);
-                }
-                None => self.fail(action, &error, out),
-            },
+            Err(error) => self.again_or_fail(&error, Todo::LookAgain { action, attempt }, ids, out),
         }
     }
 
@@ -680,16 +686,7 @@ impl Execution {
                 return;
             }
             Err(error) => {
-                match self.again(&error, attempt) {
-                    Some(wait) => {
-                        let then = Todo::Look {
-                            action,
-                            attempt: attempt + 1,
-                        };
-                        self.later(wait, then, ids, out);
-                    }
-                    None => self.fail(action, &error, out),
-                }
+                self.again_or_fail(&error, Todo::Look { action, attempt }, ids, out);
                 return;
             }
         };
@@ -744,22 +741,13 @@ impl Execution {
                 self.report(action, ObjectOutcome::Terminating, Vec::new(), out);
             }
             Err(error) => {
-                // The object moved between the look and the delete: look again.
+                // The object moved between the look and the delete: look again, at once.
                 let moved = matches!(error, ApplyError::Stale { .. });
-                let wait = if moved && attempt < self.policy.retries && !self.interrupted {
-                    Some(Duration::ZERO)
+                if moved && attempt < self.policy.retries && !self.interrupted {
+                    let attempt = attempt + 1;
+                    self.queue.push_front(Todo::Look { action, attempt });
                 } else {
-                    self.again(&error, attempt)
-                };
-                match wait {
-                    Some(wait) => {
-                        let then = Todo::Look {
-                            action,
-                            attempt: attempt + 1,
-                        };
-                        self.later(wait, then, ids, out);
-                    }
-                    None => self.fail(action, &error, out),
+                    self.again_or_fail(&error, Todo::Look { action, attempt }, ids, out);
                 }
             }
         }

@@ -677,7 +677,11 @@ impl Engine {
             .desired
             .as_ref()
             .is_some_and(|desired| desired.has_unknown_kinds);
-        let failed = |object: &ObjectReport| !object.outcome.is_success();
+        // So is what was withdrawn and is kept on purpose: by a commit, or by another policy.
+        let failed = |object: &ObjectReport| match object.outcome {
+            ObjectOutcome::Skipped { .. } => object.origin.is_some(),
+            ref outcome => !outcome.is_success(),
+        };
         let hopeful = broken || unknown || report.objects.iter().any(failed);
         if self.watch == Watch::Catching && pass.healing.is_none() && !interrupted {
             self.watch = Watch::Ready;

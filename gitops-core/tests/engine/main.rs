@@ -375,6 +375,68 @@ fn what_is_kept_on_purpose_keeps_nothing_else() {
 }
 
 #[test]
+fn an_object_whose_kind_is_gone_is_forgotten_and_holds_up_nobody() {
+    use gitops_core::planner::{Desired, PlanInput, plan};
+    let manager = FieldManager::from(world::name());
+    let (name, policy) = (world::name(), Policy::default());
+    let desired = Desired::resolve(
+        Revision::new("1"),
+        Rendered::default(),
+        &std::collections::BTreeMap::new(),
+        "default",
+        &name,
+    );
+    let kind = GroupVersionKind::from_api_version("example.com/v1", "Widget");
+    let widget = ObjectId::namespaced(kind.group_kind(), "shop", "w");
+    let mut inventory = Inventory::default();
+    let entry = InventoryEntry {
+        version: "v1".into(),
+        uid: Some("u".into()),
+        ..Default::default()
+    };
+    inventory.entries.insert(widget.clone(), entry);
+    let decide = |error: ApplyError| {
+        let observation = Observation::from([(widget.clone(), Err(error))]);
+        plan(&PlanInput::new(
+            &name,
+            &manager,
+            &desired,
+            &inventory,
+            &observation,
+            &policy,
+            &world::Members,
+        ))
+    };
+    let gone = decide(ApplyError::UnknownKind {
+        object: widget.clone(),
+        kind: Box::new(kind),
+    });
+    assert_eq!(gone.counts()["forget"], 1, "{gone}");
+    assert_eq!(gone.hold, None);
+    let unsure = decide(ApplyError::Unavailable {
+        what: "discovery".into(),
+        reason: "503".into(),
+        retry_after: None,
+        source: None,
+    });
+    assert!(unsure.actions.is_empty(), "{unsure}");
+    assert_eq!(unsure.hold, Some(PruneHold::Incomplete));
+}
+
+#[test]
+fn what_is_kept_on_purpose_is_not_tried_again_and_again() {
+    let mut world = World::new(shop());
+    let mut engine = world.engine();
+    world.settle(&mut engine);
+    world.commit(without("ns.yaml"));
+    world.log.clear();
+    world.feed(&mut engine, Input::Look);
+    assert!(world.objects.contains_key(&id("Namespace", "shop")));
+    let passes = world.log.iter().filter(|line| *line == "resolve").count();
+    assert_eq!(passes, 1, "{:?}", world.log);
+}
+
+#[test]
 fn an_opt_out_of_the_last_applied_manifest_counts_though_it_was_stripped() {
     let mut world = World::new(vec![
         namespace(),

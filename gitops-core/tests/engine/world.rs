@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 /// Compares member by member what desired speaks of. Enough for the engine, which only asks
 /// whether there is a difference.
-struct Members;
+pub(crate) struct Members;
 
 impl Differ for Members {
     fn diff(&self, request: &DiffRequest<'_>) -> Result<Difference, DiffError> {

@@ -120,11 +120,57 @@ pub(super) fn is_default(ty: Option<TypeRef<'_>>, name: &str, value: &Value) -> 
     }
 }
 
+/// Whether the server fills the member `name` in again, with the value that `object` has
+/// there, if it is taken away. `depth` is how many steps `object` is from the root.
+pub(super) fn is_refilled(
+    ty: Option<TypeRef<'_>>,
+    object: Option<&Value>,
+    name: &str,
+    depth: usize,
+) -> bool {
+    let Some(object) = object else { return false };
+    // `SetDefaults_Job` is for jobs, not for the template that a cron job makes them of.
+    let job = ty.and_then(TypeRef::name) == Some("io.k8s.api.batch.v1.JobSpec");
+    if job && depth > 1 {
+        return false;
+    }
+    // `SetDefaults_Service` leaves it alone where there is no traffic of the cluster's.
+    let external = name == "internalTrafficPolicy" && object["type"] == "ExternalName";
+    object
+        .get(name)
+        .is_some_and(|value| !external && is_default(ty, name, value))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::schema::Schema;
+    use serde_json::json;
     use std::collections::BTreeSet;
+
+    #[test]
+    fn a_default_that_depends_on_another_field_is_filled_in_only_where_it_applies() {
+        let ty = Schema::builtin()
+            .type_of("v1", "Service")
+            .and_then(|ty| ty.at(["spec"]));
+        for (kind, refilled) in [("ClusterIP", true), ("ExternalName", false)] {
+            let spec = json!({"type": kind, "internalTrafficPolicy": "Cluster"});
+            assert_eq!(
+                is_refilled(ty, Some(&spec), "internalTrafficPolicy", 1),
+                refilled
+            );
+        }
+        let ty = Schema::builtin()
+            .type_of("batch/v1", "Job")
+            .and_then(|ty| ty.at(["spec"]));
+        for (depth, refilled) in [(1, true), (3, false)] {
+            let spec = json!({"backoffLimit": 6});
+            assert_eq!(
+                is_refilled(ty, Some(&spec), "backoffLimit", depth),
+                refilled
+            );
+        }
+    }
 
     #[test]
     fn the_table_is_sorted_and_every_field_in_it_is_there() {

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use gitops_core::{Difference, FieldChange, FieldPath, PathElement};
 use serde_json::{Map, Value};
 
-use super::defaults::is_default;
+use super::defaults::{is_default, is_refilled};
 use super::owners::Owners;
 use super::redact::{KindSecrets, Reach};
 use crate::equality::{decode, scalars_equal, values_equal};
@@ -25,6 +25,11 @@ impl<'p> Place<'p> {
         parent: None,
         step: None,
     };
+
+    /// How many steps it is from the root.
+    pub(super) fn depth(&self) -> usize {
+        self.parent.map_or(0, |parent| parent.depth() + 1)
+    }
 
     pub(super) fn then(&'p self, step: &'p Step<'p>) -> Place<'p> {
         Place {
@@ -503,7 +508,8 @@ impl Walk<'_> {
             owners: &owners,
         };
         if wanted.is_none() && owners.is_ours() && !owners.shared() {
-            let refilled = matches!(&step, Step::Field(name) if is_default(around.ty, name, live));
+            let refilled = matches!(&step, Step::Field(name)
+                if is_refilled(around.ty, around.live, name, around.place.depth()));
             if !refilled {
                 self.change(here, Some(live), None);
             }

@@ -6,7 +6,7 @@ use gitops_core::Differ;
 use proptest::collection::vec;
 use proptest::prelude::any;
 use proptest::strategy::Strategy;
-use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
+use proptest::test_runner::{Config, RngAlgorithm, RngSeed, TestError, TestRng, TestRunner};
 
 use gitops_diff::normalize::Normalizer;
 
@@ -35,14 +35,17 @@ impl Default for Check {
 }
 
 impl Check {
-    /// All laws, a fresh seed, and as many cases of each as proptest is told to run:
-    /// `PROPTEST_CASES`, 256 if unset.
+    /// All laws, and what proptest itself goes by: `PROPTEST_CASES` cases of each, 256 if
+    /// unset, from `PROPTEST_RNG_SEED`, fresh if unset.
     #[must_use]
     pub fn new() -> Self {
         Self {
             cases: Config::default().cases,
-            // Keyed from the system's randomness.
-            seed: std::hash::RandomState::new().build_hasher().finish(),
+            seed: match Config::default().rng_seed {
+                RngSeed::Fixed(seed) => seed,
+                // Keyed from the system's randomness.
+                RngSeed::Random => std::hash::RandomState::new().build_hasher().finish(),
+            },
             ownership: true,
         }
     }

@@ -27,7 +27,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use gitops_core::{
-    DiffError, DiffRequest, Differ, Difference, FieldChange, FieldManager, FieldPath, Manifest,
+    DiffError, DiffRequest, Differ, Difference, FieldChange, FieldManager, FieldPath, FieldValue,
+    Manifest,
 };
 use gitops_diff::schema::{Schemas, TypeRef};
 use serde_json::{Value, json};
@@ -38,7 +39,7 @@ use super::says::{changed, contradiction, find};
 use crate::arb::edit::type_of;
 use crate::arb::live::as_served;
 use crate::arb::object::manifest_from;
-use crate::arb::place::reversed;
+use crate::arb::place::{Role, places, reversed};
 use crate::arb::{self, Edit, EditKind, Planted, RIVAL};
 
 type Law = Result<(), LawBroken>;
@@ -517,7 +518,8 @@ fn chain(error: &DiffError) -> String {
     text
 }
 
-/// A field that desired no longer states, and nobody but us owns, goes.
+/// A field that desired no longer states, and nobody but us owns, goes, and so does all
+/// that we stated in it; but for what the server would set again if it were gone alone.
 ///
 /// # Errors
 ///
@@ -527,37 +529,53 @@ pub fn withdrawn<D: Differ + ?Sized>(differ: &D, before: &Manifest, edit: &Edit)
     if edit.kind() != EditKind::Remove {
         return Ok(());
     }
-    let live = created(LAW, before)?;
     let schemas = Schemas::builtin();
-    let edited = edit.apply_in(&before.value(), &schemas);
+    // With its defaults, as every live object has them.
+    let live = as_served(&created(LAW, before)?, &schemas);
+    let stated = before.value();
+    let edited = edit.apply_in(&stated, &schemas);
     let Some(field) = edited.field else {
         return Ok(());
     };
     let desired = manifest_from(edited.object.clone())
         .map_err(|error| LawBroken::new(LAW, error.to_string()))?;
-    // An emptied container may stay, and a part of an atomic value is changed, not taken.
     let ty = type_of(&live, &schemas);
     let case = Case::new(LAW, &desired, &live);
     let expected = arb::applied(&desired, &live, &manager(), &schemas)
         .map_err(|error| case.broken(format!("desired can't be applied: {error}")))?;
-    // Nor is a field gone that the server sets again.
-    if find(&as_served(&expected, &schemas), &field, ty).is_some() {
-        return Ok(());
-    }
     let answer = case.diff(differ)?;
     let after = changed(&live, &answer.changes, &edited.object, ty)
         .map_err(|why| case.broken(format!("a change can't be made: {why}")))?;
-    let left = find(&after, &field, ty).is_some_and(|left| !is_hollow(left));
-    let lost = contradiction(&edited.object, &after, ty);
-    let why = match (left, lost) {
-        (true, _) => format!("{field} was ours, isn't stated any more, and would stay"),
-        (_, Some(lost)) => format!("{lost} is stated, and would go with {field}"),
+    let stays = places(&stated, ty).into_iter().find(|place| {
+        // What is empty can't be seen to go, and who an element is goes with the element.
+        place.role == Role::Leaf
+            && place.path.starts_with(&field)
+            && !is_hollow(place.value)
+            && find(&after, &place.path, ty).is_some()
+            && find(&expected, &place.path, ty).is_none()
+            && !set_again(&live, &place.path, ty, &schemas)
+    });
+    let why = match (stays, contradiction(&edited.object, &after, ty)) {
+        (Some(stays), _) => format!("{} was ours, isn't stated any more, and stays", stays.path),
+        (_, Some(lost)) => format!("{lost} is stated, and goes with {field}"),
         _ => return Ok(()),
     };
     Err(case
         .broken(why)
-        .with("stated before", &before.value())
+        .with("stated before", &stated)
         .with_text("answer", shown(&answer)))
+}
+
+/// Whether the server sets the field if it alone is taken away.
+fn set_again(live: &Value, field: &FieldPath, ty: Option<TypeRef<'_>>, schemas: &Schemas) -> bool {
+    let gone = FieldChange {
+        path: field.clone(),
+        before: FieldValue::Unread,
+        after: FieldValue::Absent,
+        owner: None,
+    };
+    let without = changed(live, &[gone], &Value::Null, ty);
+    without.is_ok_and(|without| find(&as_served(&without, schemas), field, ty).is_some())
 }
 
 /// Nothing but empty containers.
