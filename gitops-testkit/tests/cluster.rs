@@ -195,6 +195,17 @@ async fn the_log_tells_writes_from_reads_and_dry_runs() {
     assert!(message.contains("delete configmaps/default/a"), "{message}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_saved_cluster_goes_on_from_the_time_it_was_saved() {
+    let cluster = FakeCluster::new();
+    tokio::time::advance(std::time::Duration::from_secs(3600)).await;
+    let back = FakeCluster::builder()
+        .restore(&cluster.save())
+        .controllers(true)
+        .build();
+    assert_eq!(back.now(), cluster.now());
+}
+
 #[tokio::test]
 async fn a_saved_cluster_comes_back_with_its_versions() {
     let cluster = FakeCluster::builder().seed(7).build();

@@ -402,10 +402,7 @@ impl FakeCluster {
     /// A cluster as it was saved.
     #[must_use]
     pub fn restore(saved: &SavedCluster) -> Self {
-        Self::builder()
-            .start_time(saved.time)
-            .restore(saved)
-            .build()
+        Self::builder().restore(saved).build()
     }
 }
 
@@ -490,8 +487,10 @@ impl FakeClusterBuilder {
         self
     }
 
-    /// Begins with a cluster that was saved, seed included.
+    /// Begins with a cluster that was saved, seed included. Its time goes on from when it was
+    /// saved unless [`start_time`](Self::start_time) says otherwise.
     pub fn restore(mut self, saved: &SavedCluster) -> Self {
+        self.start.get_or_insert(saved.time);
         let store = Store::restore(&saved.store, self.log_size.unwrap_or(DEFAULT_LOG_SIZE));
         self.restored = Some((saved.seed, saved.random, store));
         self
