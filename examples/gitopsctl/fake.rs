@@ -62,6 +62,8 @@ pub(crate) struct Fake {
 impl Fake {
     /// The cluster as the file has it; an empty one if there is no such file.
     pub(crate) async fn open(state: &Path) -> Result<Self> {
+        // As with a real cluster, namespaces finish deleting and Deployments roll out.
+        let cluster = FakeCluster::builder().controllers(true);
         let cluster = match fs::read(state) {
             Ok(saved) => {
                 let saved: SavedCluster = serde_json::from_slice(&saved).with_context(|| {
@@ -70,15 +72,15 @@ impl Fake {
                         state.display()
                     )
                 })?;
-                FakeCluster::restore(&saved)
+                cluster.restore(&saved)
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => FakeCluster::new(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => cluster,
             Err(error) => {
                 return Err(error).with_context(|| format!("{} can't be read", state.display()));
             }
         };
         Ok(Self {
-            cluster,
+            cluster: cluster.build(),
             state: state.to_owned(),
         })
     }
