@@ -14,7 +14,10 @@ use serde_json::Value;
 /// The cluster that `--fake` keeps in this file.
 pub(crate) fn open(state: &Path) -> FakeCluster {
     let saved: SavedCluster = serde_json::from_slice(&std::fs::read(state).unwrap()).unwrap();
-    FakeCluster::restore(&saved)
+    FakeCluster::builder()
+        .controllers(true)
+        .restore(&saved)
+        .build()
 }
 
 /// Puts the cluster into the file.
