@@ -249,6 +249,10 @@ impl Failure {
                 "no credentials: the kubeconfig's user or its credential plugin failed",
                 None::<BoxError>,
             ),
+            // Its own text is that of its cause, with a word of the client's in front.
+            kube::Error::Service(error) => {
+                Self::unreachable("the API server could not be reached", Some(error))
+            }
             error => Self::unreachable("the API server could not be reached", Some(error)),
         }
     }

@@ -363,6 +363,24 @@ async fn a_server_that_says_nothing_is_given_up() {
 }
 
 #[tokio::test]
+async fn why_the_server_could_not_be_reached_is_told_once() {
+    // A port that is bound and not listened on refuses connections.
+    let bound = tokio::net::TcpSocket::new_v4().unwrap();
+    bound.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let url = format!("http://{}", bound.local_addr().unwrap());
+    let config = kube::Config::new(url.parse().unwrap());
+    let applier = over(gitops_kube::client_from(config).unwrap());
+    let error = refusal(&applier, &config_map("a", "1")).await.to_string();
+    assert!(
+        error.starts_with("ConfigMap default/a: the API server could not be reached: "),
+        "{error}"
+    );
+    assert!(error.contains("refused"), "{error}");
+    assert_eq!(error.matches("client error").count(), 1, "{error}");
+    assert!(!error.contains("ServiceError"), "{error}");
+}
+
+#[tokio::test]
 async fn a_lost_answer_is_an_error_and_the_write_is_found() {
     let cluster = FakeCluster::new();
     let applier = applier(&cluster);
