@@ -42,9 +42,9 @@ pub(crate) struct TargetArgs {
     /// At most so many withdrawn objects are deleted at once: a number, a percentage or `unlimited`
     #[arg(long, value_name = "LIMIT", default_value = "50%")]
     prune_limit: PruneLimit,
-    /// Lifts the prune limit for this one commit
-    #[arg(long, value_name = "COMMIT")]
-    consent: Option<String>,
+    /// Lifts the prune limit for this one commit, given by its whole id
+    #[arg(long, value_name = "COMMIT", value_parser = whole_id)]
+    consent: Option<RevisionId>,
     /// Allows a protected kind to be deleted, such as Namespace
     #[arg(long = "prune-kind", value_name = "KIND[.GROUP]")]
     prune_kinds: Vec<String>,
@@ -113,7 +113,7 @@ impl TargetArgs {
     fn policy(&self) -> Policy {
         let mut policy = Policy::default().prune(self.prune_limit);
         if let Some(commit) = &self.consent {
-            policy = policy.consent(RevisionId::new(commit));
+            policy = policy.consent(commit.clone());
         }
         for kind in &self.prune_kinds {
             let (kind, group) = kind.split_once('.').unwrap_or((kind, ""));
@@ -123,13 +123,25 @@ impl TargetArgs {
     }
 }
 
+fn is_whole_id(text: &str) -> bool {
+    matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// Reads a commit id. A part of one consents to nothing: another commit may begin with it.
+fn whole_id(text: &str) -> Result<RevisionId, &'static str> {
+    if is_whole_id(text) {
+        Ok(RevisionId::new(text.to_ascii_lowercase()))
+    } else {
+        Err("the whole commit id is needed, 40 or 64 hexadecimal digits")
+    }
+}
+
 /// What `--ref` means: `HEAD`, a whole commit id, a full name (`refs/...`), `tags/v1`, or else a
 /// branch.
 fn reference(name: &str) -> Reference {
-    let is_id = matches!(name.len(), 40 | 64) && name.bytes().all(|b| b.is_ascii_hexdigit());
     if name == "HEAD" {
         Reference::Head
-    } else if is_id {
+    } else if is_whole_id(name) {
         Reference::Commit(name.to_owned())
     } else if name.starts_with("refs/") {
         Reference::Full(name.to_owned())

@@ -656,6 +656,7 @@ fn arguments_that_make_no_sense_are_refused() {
         (&["--prune-limit", "101%"][..], "prune limit"),
         (&["--name", "Not A Name"], "Not A Name"),
         (&["--kubeconfig", "x", "--fake"], "cannot be used with"),
+        (&["--fake", "--consent", "deadbee"], "the whole commit id"),
     ] {
         let mut command = gitopsctl(desk.home.path());
         command.args(["apply", "--repo", "./x"]);
