@@ -701,7 +701,7 @@ mod cases {
         let manager = manager();
         let lost = SchemaDiffer::builtin().lost(&DiffRequest::new(&desired, &live, &manager));
         let lost: Vec<_> = lost.iter().map(ToString::to_string).collect();
-        assert_eq!(lost, ["+ .data.a = (secret)  [kubectl-edit (Update)]"]);
+        assert_eq!(lost, ["~ .data.a = (secret)  [kubectl-edit (Update)]"]);
     }
 
     #[test]
@@ -866,4 +866,30 @@ mod laws {
             })?;
         }
     }
+}
+
+#[test]
+fn what_only_metadata_tells_of_is_not_said_to_be_absent() {
+    use gitops_core::{DiffRequest, Differ as _, FieldManager, FieldValue, Manifest, Origin};
+    let object = serde_json::json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "a", "namespace": "b"}, "data": {"mode": "fast"},
+    });
+    let origin = Origin::new("a.yaml".parse().unwrap(), 1, 1);
+    let desired = Manifest::new(object, origin).unwrap();
+    let entry = |manager: &str, operation: &str, fields: serde_json::Value| {
+        serde_json::json!({
+            "manager": manager, "operation": operation, "apiVersion": "v1",
+            "fieldsType": "FieldsV1", "fieldsV1": fields,
+        })
+    };
+    let live = serde_json::json!({"metadata": {"name": "a", "namespace": "b", "managedFields": [
+        entry("ours", "Apply", serde_json::json!({"f:metadata": {}})),
+        entry("rival", "Update", serde_json::json!({"f:data": {".": {}, "f:mode": {}}})),
+    ]}});
+    let ours = FieldManager::new("ours").unwrap();
+    let lost = gitops_diff::SchemaDiffer::builtin().lost(&DiffRequest::new(&desired, &live, &ours));
+    assert_eq!(lost.len(), 1, "{lost:?}");
+    assert_eq!(lost[0].before, FieldValue::Unread);
+    assert_eq!(lost[0].owner.as_ref().unwrap().manager, "rival");
 }

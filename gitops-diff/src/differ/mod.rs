@@ -35,7 +35,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use gitops_core::{
     DiffError, DiffRequest, Differ, Difference, Digest, FieldChange, FieldManager, FieldPath,
-    GroupKind, GroupVersionKind, Manifest, ObjectId, PathElement,
+    FieldValue, GroupKind, GroupVersionKind, Manifest, ObjectId, PathElement,
 };
 use serde_json::Value;
 
@@ -359,6 +359,15 @@ impl SchemaDiffer {
     }
 }
 
+/// Whether there is more of the object than its metadata.
+fn is_whole(live: &Value) -> bool {
+    live.as_object().is_some_and(|members| {
+        members
+            .keys()
+            .any(|key| !matches!(key.as_str(), "apiVersion" | "kind" | "metadata"))
+    })
+}
+
 impl Differ for SchemaDiffer {
     fn diff(&self, request: &DiffRequest<'_>) -> Result<Difference, DiffError> {
         let definition = self.definition(request)?;
@@ -404,10 +413,18 @@ impl Differ for SchemaDiffer {
             (None, None) => managed::lost(&Deduced, &desired, metadata, manager),
         };
         let secrets = self.secrets.of_kind(&gvk.group_kind());
+        let read = |path: &FieldPath| {
+            let first = path.elements().first();
+            is_whole(request.live) || first == Some(&PathElement::Field("metadata".to_owned()))
+        };
         lost.unwrap_or_default()
             .into_iter()
             .map(|field| FieldChange {
-                before: secrets.show_at(&field.path, at(request.live, &field.path)),
+                before: if read(&field.path) {
+                    secrets.show_at(&field.path, at(request.live, &field.path))
+                } else {
+                    FieldValue::Unread
+                },
                 after: secrets.show_at(&field.path, at(&desired, &field.path)),
                 path: field.path,
                 owner: field.owner,
