@@ -292,8 +292,13 @@ async fn healed(shop: &mut Running, cluster: &Cluster) -> Result<()> {
         "web has another number of replicas"
     );
     screen::found(&format!("{} was set back; it was {owner}", change.path));
+    let looked = if requests.iter().any(|request| request.verb == "get") {
+        "; its controller wrote meanwhile, so it was looked at once more"
+    } else {
+        ", without a read"
+    };
     screen::found(&format!(
-        "from the event to the healing write: {took:.1?}, without a read"
+        "from the event to the healing write: {took:.1?}{looked}"
     ));
     screen::sent(&requests, began.elapsed());
     Ok(())
