@@ -154,7 +154,8 @@ impl Engine {
             .as_ref()
             .is_some_and(|desired| desired.manifests.contains_key(id));
         match live {
-            None => true,
+            // What never was can't be missed.
+            None => entry.uid.is_some() || !desired,
             Some(live)
                 if self
                     .written

@@ -160,6 +160,19 @@ fn drift_is_healed_from_the_event_alone_and_the_rival_is_named() {
 }
 
 #[test]
+fn an_object_that_was_never_made_is_not_told_as_deleted() {
+    let mut world = World::new(shop());
+    world.refuse = Some(refuse_apply("a", |object| ApplyError::Forbidden {
+        object,
+        reason: "no".into(),
+    }));
+    let mut engine = world.engine();
+    world.settle(&mut engine);
+    let told = |event: &EventKind| matches!(event, EventKind::Drift { .. });
+    assert!(!world.events.iter().any(told), "{:?}", world.events);
+}
+
+#[test]
 fn what_was_deleted_by_hand_comes_back() {
     let mut world = World::new(shop());
     let mut engine = world.engine();
