@@ -6,7 +6,7 @@ use gitops_core::{ApplyError, Depth, GroupVersionKind, ObjectId, Wanted};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::applier::{Inner, kind_of};
+use crate::applier::{Inner, is_definition, kind_of};
 use crate::failure::About;
 use crate::observe::get;
 
@@ -58,10 +58,6 @@ pub(crate) async fn settle(
 
 fn is_namespace(id: &ObjectId) -> bool {
     id.is("", "Namespace")
-}
-
-fn is_definition(id: &ObjectId) -> bool {
-    id.is("apiextensions.k8s.io", "CustomResourceDefinition")
 }
 
 /// What is missing, or `None` if nothing is.
