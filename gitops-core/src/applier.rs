@@ -16,18 +16,32 @@ use crate::{
 };
 
 /// What is known of a kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct KindInfo {
     /// Whether its objects live in namespaces.
     pub namespaced: bool,
+    /// The `CustomResourceDefinition` of a custom kind as the target has it now: what a
+    /// differ needs to know the fields of its objects. None for a kind that is built in,
+    /// and where it may not be read.
+    pub definition: Option<Manifest>,
 }
 
 impl KindInfo {
     /// A kind whose objects live in namespaces, or don't.
     #[must_use]
     pub fn new(namespaced: bool) -> Self {
-        Self { namespaced }
+        Self {
+            namespaced,
+            definition: None,
+        }
+    }
+
+    /// Adds the definition of a custom kind.
+    #[must_use]
+    pub fn defined_by(mut self, definition: Manifest) -> Self {
+        self.definition = Some(definition);
+        self
     }
 }
 

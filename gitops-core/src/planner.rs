@@ -27,7 +27,8 @@ pub struct Desired {
     pub revision: Revision,
     /// The manifests, each with its namespace and our marks on it.
     pub manifests: BTreeMap<ObjectId, Manifest>,
-    /// The definitions of custom kinds among the manifests.
+    /// The definitions of the custom kinds: those that the target has, and then those among
+    /// the manifests, which are what it will have.
     pub definitions: Vec<Manifest>,
     /// The kinds that they define. The target may not know them yet.
     pub defined: BTreeSet<GroupVersionKind>,
@@ -58,13 +59,19 @@ impl Desired {
             mut problems,
             warnings,
         } = rendered;
-        let definitions: Vec<Manifest> = read
-            .iter()
-            .filter(|manifest| is_definition(manifest))
-            .cloned()
-            .collect();
-        let own: BTreeMap<_, _> = definitions.iter().flat_map(defined_kinds).collect();
+        let stated = || read.iter().filter(|manifest| is_definition(manifest));
+        let own: BTreeMap<_, _> = stated().flat_map(defined_kinds).collect();
         let defined = own.keys().cloned().collect();
+        let mut definitions: Vec<Manifest> = Vec::new();
+        for info in kinds.values() {
+            // One definition may be that of several kinds: each version is one.
+            let known =
+                |found: &&Manifest| definitions.iter().all(|other| other.id() != found.id());
+            if let Some(found) = info.definition.as_ref().filter(known) {
+                definitions.push(found.clone());
+            }
+        }
+        definitions.extend(stated().cloned());
         let mut all = kinds.clone();
         all.extend(own);
 
@@ -167,7 +174,7 @@ fn defined_kinds(definition: &Manifest) -> Vec<(GroupVersionKind, KindInfo)> {
                     version,
                     kind: kind.clone(),
                 },
-                info,
+                info.clone(),
             )
         })
         .collect()

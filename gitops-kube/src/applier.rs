@@ -77,6 +77,8 @@ struct Memory {
     deleted: BTreeSet<u64>,
     /// The namespaces in which objects of a kind were applied.
     namespaces: BTreeMap<GroupKind, BTreeSet<String>>,
+    /// Whether the log has it that definitions may not be read.
+    told_unread: bool,
 }
 
 impl std::fmt::Debug for KubeApplier {
@@ -106,22 +108,6 @@ impl KubeApplier {
             namespaces: BTreeSet::new(),
             request_timeout: REQUEST_TIMEOUT,
         }
-    }
-
-    /// The `CustomResourceDefinition`s of those of the kinds that are custom, as they run in
-    /// the cluster: what a differ needs to know the fields of their objects.
-    ///
-    /// Kinds that are built in, unknown or served by an aggregated API have none. Each
-    /// definition is one request.
-    ///
-    /// # Errors
-    ///
-    /// If the server can't be asked, or says no.
-    pub async fn definitions(
-        &self,
-        kinds: &BTreeSet<GroupVersionKind>,
-    ) -> Result<Vec<Value>, ApplyError> {
-        observe::definitions(&self.inner, kinds).await
     }
 }
 
@@ -306,6 +292,17 @@ impl Inner {
 
     pub(crate) fn remember_live(&self, live: &LiveObject) {
         self.remember(&live.id, &live.uid, &live.resource_version);
+    }
+
+    /// Says once that the fields of custom kinds stay unknown.
+    fn tell_unread(&self, reason: &str) {
+        if !std::mem::replace(&mut self.memory().told_unread, true) {
+            tracing::warn!(
+                reason,
+                "may not read customresourcedefinitions: the lists of custom objects are \
+                 compared as a whole, and their defaults count as changes"
+            );
+        }
     }
 
     /// The namespaces in which objects of this kind were applied.
@@ -555,6 +552,9 @@ impl LeftOver {
 impl Applier for KubeApplier {
     /// Kinds of a group whose API is not available are an error only if they are wanted and
     /// were never seen before.
+    ///
+    /// A custom kind comes with its definition, which is one request; who may not read
+    /// definitions goes without, and the log says so once.
     async fn kinds(
         &self,
         wanted: &BTreeSet<GroupVersionKind>,
@@ -580,6 +580,19 @@ impl Applier for KubeApplier {
                         },
                     ));
                 }
+            }
+        }
+        let custom = known.keys().cloned().collect();
+        for (kind, definition) in observe::definitions(&self.inner, &custom).await {
+            match definition {
+                Ok(Some(definition)) => {
+                    if let Some(info) = known.remove(&kind) {
+                        known.insert(kind, info.defined_by(definition));
+                    }
+                }
+                Ok(None) => {}
+                Err(ApplyError::Forbidden { reason, .. }) => self.inner.tell_unread(&reason),
+                Err(error) => return Err(error),
             }
         }
         Ok(known)

@@ -9,12 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{FutureExt as _, StreamExt as _};
 use gitops_core::{
-    ApplyError, Depth, GroupKind, GroupVersionKind, LiveObject, ObjectId, Observation,
-    RECONCILER_LABEL, Wanted,
+    ApplyError, Depth, GroupKind, GroupVersionKind, LiveObject, Manifest, ObjectId, Observation,
+    Origin, RECONCILER_LABEL, RelPath, Wanted,
 };
+use gitops_diff::schema::Schemas;
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use crate::applier::{Inner, kind_of};
 use crate::discovery::{Lookup, Resource};
@@ -384,35 +385,58 @@ impl<'a> Search<'a> {
     }
 }
 
-/// The definitions of those of the kinds that are custom.
+/// The definitions of those of the kinds that are custom, as they run in the cluster.
+///
+/// Kinds that are built in, unknown or served by an aggregated API have none.
 pub(crate) async fn definitions(
     inner: &Inner,
     kinds: &BTreeSet<GroupVersionKind>,
-) -> Result<Vec<Value>, ApplyError> {
-    let mut names = BTreeSet::new();
+) -> BTreeMap<GroupVersionKind, Result<Option<Manifest>, ApplyError>> {
+    let builtin = Schemas::builtin();
+    let mut kinds_of: BTreeMap<ObjectId, Vec<&GroupVersionKind>> = BTreeMap::new();
     for kind in kinds {
         // The API server takes no definition of a group without a dot.
-        if !kind.group.contains('.') {
+        if !kind.group.contains('.') || builtin.kind(&kind.group, &kind.kind).is_some() {
             continue;
         }
         if let Lookup::Found(resource) = inner.discovery.lookup_any(&inner.transport, kind).await {
-            names.insert(format!("{}.{}", resource.plural, resource.group));
+            let definition = GroupKind::new("apiextensions.k8s.io", "CustomResourceDefinition");
+            let name = format!("{}.{}", resource.plural, resource.group);
+            let id = ObjectId::cluster(definition, name);
+            kinds_of.entry(id).or_default().push(kind);
         }
     }
-    let definition = GroupKind::new("apiextensions.k8s.io", "CustomResourceDefinition");
-    let wanted: Vec<_> = names
-        .into_iter()
-        .map(|name| Wanted {
-            id: ObjectId::cluster(definition.clone(), name),
+    let wanted: Vec<_> = kinds_of
+        .keys()
+        .map(|id| Wanted {
+            id: id.clone(),
             version: "v1".into(),
             depth: Depth::Whole,
         })
         .collect();
-    let mut found = Vec::new();
-    for (_, live) in get_all(inner, wanted.iter().collect()).await {
-        if let Some(live) = live? {
-            found.push(std::sync::Arc::unwrap_or_clone(live.object));
+    let mut all = BTreeMap::new();
+    for (id, live) in get_all(inner, wanted.iter().collect()).await {
+        let mut answer = live.map(|live| definition(&live?.object));
+        for kind in kinds_of.remove(&id).unwrap_or_default() {
+            let next = match &answer {
+                Ok(found) => Ok(found.clone()),
+                Err(_) => Ok(None),
+            };
+            all.insert(kind.clone(), std::mem::replace(&mut answer, next));
         }
     }
-    Ok(found)
+    all
+}
+
+/// What a definition says of its kind, without what changes while it says the same.
+fn definition(live: &Value) -> Option<Manifest> {
+    let name = live["metadata"]["name"].as_str()?;
+    let stated = json!({
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": { "name": name },
+        "spec": live["spec"],
+    });
+    let file = RelPath::new(&format!("customresourcedefinitions/{name}")).ok()?;
+    Manifest::new(stated, Origin::new(file, 1, 1)).ok()
 }

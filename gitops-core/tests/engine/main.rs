@@ -388,6 +388,59 @@ fn what_is_kept_on_purpose_keeps_nothing_else() {
 }
 
 #[test]
+fn what_git_says_of_a_kind_counts_for_more_than_what_the_cluster_knows_of_it() {
+    use gitops_core::planner::Desired;
+    let definition = |plural: &str, served: &str| {
+        let text = format!(
+            "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\n\
+             metadata: {{name: {plural}.example.com}}\n\
+             spec: {{group: example.com, scope: Namespaced, names: {{kind: {plural}}}, \
+             versions: [{{name: {served}, served: true}}]}}\n"
+        );
+        let file = RelPath::new("crd.yaml").unwrap();
+        let read = yaml::read_manifests(&file, text.as_bytes(), &yaml::ReadLimits::default());
+        read.manifests.into_iter().next().unwrap()
+    };
+    let kind = |api_version: &str, name: &str| {
+        (
+            GroupVersionKind::from_api_version(api_version, name),
+            KindInfo::new(true).defined_by(definition(name, "v1")),
+        )
+    };
+    let kinds = [
+        kind("example.com/v1", "gears"),
+        kind("example.com/v2", "gears"),
+        kind("example.com/v1", "nuts"),
+    ];
+    let mut rendered = Rendered::default();
+    rendered.manifests.push(definition("gears", "v3"));
+    let desired = Desired::resolve(
+        Revision::new("1"),
+        rendered,
+        &kinds.into(),
+        "default",
+        &world::name(),
+    );
+    // The last one counts.
+    let found: Vec<_> = desired
+        .definitions
+        .iter()
+        .map(|found| {
+            let version = found.value()["spec"]["versions"][0]["name"].clone();
+            format!("{} {version}", found.id().name)
+        })
+        .collect();
+    assert_eq!(
+        found,
+        [
+            r#"gears.example.com "v1""#,
+            r#"nuts.example.com "v1""#,
+            r#"gears.example.com "v3""#
+        ]
+    );
+}
+
+#[test]
 fn an_object_whose_kind_is_gone_is_forgotten_and_holds_up_nobody() {
     use gitops_core::planner::{Desired, PlanInput, plan};
     let manager = FieldManager::from(world::name());

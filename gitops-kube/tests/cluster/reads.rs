@@ -1,11 +1,11 @@
 use std::collections::BTreeSet;
 
 use gitops_core::{
-    Applier as _, ApplyError, Depth, GroupKind, GroupVersionKind, ObjectId, Owner, Wanted,
+    Applier as _, ApplyError, Depth, GroupKind, GroupVersionKind, KindInfo, ObjectId, Owner, Wanted,
 };
 use gitops_testkit::cluster::{FakeCluster, Fault};
 use http::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::*;
 
@@ -307,11 +307,47 @@ async fn definitions_are_those_of_the_custom_kinds() {
         GroupVersionKind::from_api_version("example.com/v1", "Nothing"),
     ]
     .into();
-    let found = applier.definitions(&kinds).await.unwrap();
-    let names: Vec<_> = found
+    let known = applier.kinds(&kinds).await.unwrap();
+    let defined: Vec<_> = known
         .iter()
-        .map(|found| &found["metadata"]["name"])
+        .filter_map(|(kind, info)| Some((&*kind.kind, info.definition.as_ref()?)))
         .collect();
-    assert_eq!(names, [&Value::from("widgets.example.com")]);
-    assert!(found[0]["spec"]["versions"][0]["schema"].is_object());
+    let [("Widget", found)] = defined[..] else {
+        panic!("{defined:?}");
+    };
+    assert_eq!(found.id().name, "widgets.example.com");
+    let found = found.value();
+    assert!(found["spec"]["versions"][0]["schema"].is_object());
+    assert_eq!(
+        found.get("status"),
+        None,
+        "it changes while the kind doesn't"
+    );
+}
+
+#[tokio::test]
+async fn who_may_not_read_definitions_goes_without() {
+    let cluster = FakeCluster::new();
+    let applier = applier(&cluster);
+    let definition = definition("widgets", "Widget");
+    create(&applier, &definition).await;
+    let settled = [wanted(&definition, Depth::Metadata)];
+    let limit = std::time::Duration::from_secs(10);
+    applier.settle(&settled, limit).await.unwrap();
+    let kind = GroupVersionKind::from_api_version("example.com/v1", "Widget");
+    let read = Fault::status(403)
+        .verb("get")
+        .resource("customresourcedefinitions");
+    cluster.inject(read.always());
+    let known = applier.kinds(&[kind.clone()].into()).await.unwrap();
+    assert_eq!(known[&kind], KindInfo::new(true));
+
+    // That the server is busy says nothing of the kind.
+    cluster.clear_faults();
+    let busy = Fault::status(503)
+        .verb("get")
+        .resource("customresourcedefinitions");
+    cluster.inject(busy.always());
+    let error = applier.kinds(&[kind].into()).await.unwrap_err();
+    assert!(error.is_retryable(), "{error}");
 }
