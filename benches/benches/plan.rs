@@ -8,67 +8,13 @@
     reason = "a bench that can't be set up should stop"
 )]
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use gitops_benches::workload;
-use gitops_core::planner::{Desired, PlanInput, plan, wanted};
-use gitops_core::{
-    Depth, Digest, FieldManager, Inventory, InventoryEntry, KindInfo, LiveObject, Observation,
-    Owner, Policy, ReconcilerName, Renderer, Revision, Snapshot,
-};
+use gitops_benches::world::World;
+use gitops_core::planner::{PlanInput, plan, wanted};
+use gitops_core::{FieldManager, Observation, Policy, ReconcilerName, Renderer, Snapshot};
 use gitops_diff::SchemaDiffer;
 use gitops_render::PlainYaml;
-use serde_json::json;
-
-struct World {
-    desired: Desired,
-    inventory: Inventory,
-    observation: Observation,
-}
-
-fn world(count: usize) -> World {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
-    let snapshot = Snapshot::from_files(workload(count)).unwrap();
-    let rendered = runtime
-        .block_on(PlainYaml::new().render(&snapshot))
-        .unwrap();
-    let kinds = Desired::kinds_needed(&rendered)
-        .into_iter()
-        .map(|kind| {
-            let namespaced = kind.kind != "Namespace";
-            (kind, KindInfo::new(namespaced))
-        })
-        .collect::<BTreeMap<_, _>>();
-    let name = ReconcilerName::new("bench").unwrap();
-    let desired = Desired::resolve(Revision::new("1"), rendered, &kinds, "default", &name);
-    let baseline = Some(Digest::of(b"ours"));
-    let mut inventory = Inventory::default();
-    let mut observation = Observation::new();
-    for (id, manifest) in &desired.manifests {
-        let entry = InventoryEntry {
-            version: manifest.gvk().version,
-            uid: Some("uid".into()),
-            applied: Some(manifest.digest()),
-            baseline,
-            ..InventoryEntry::default()
-        };
-        inventory.entries.insert(id.clone(), entry);
-        let object = Arc::new(json!({"metadata": {}}));
-        let mut live = LiveObject::new(id.clone(), "uid", "1", Depth::Metadata, object);
-        live.baseline = baseline;
-        live.owner = Owner::Us;
-        observation.insert(id.clone(), Ok(Some(live)));
-    }
-    World {
-        desired,
-        inventory,
-        observation,
-    }
-}
 
 fn at_rest(criterion: &mut Criterion) {
     let name = ReconcilerName::new("bench").unwrap();
@@ -77,7 +23,7 @@ fn at_rest(criterion: &mut Criterion) {
     let differ = SchemaDiffer::default();
     let mut group = criterion.benchmark_group("plan");
     for count in [100, 1_000, 10_000] {
-        let world = world(count);
+        let world = World::at_rest(count).unwrap();
         let nothing = Observation::new();
         group.throughput(Throughput::Elements(count as u64));
         for (case, observation, watched) in [

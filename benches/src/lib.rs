@@ -1,5 +1,10 @@
 //! Shared workloads of the benches.
 
+pub mod cases;
+pub mod instructions;
+pub mod objects;
+pub mod world;
+
 use async_trait::async_trait;
 use gitops_core::{Revision, Snapshot, Source, SourceError};
 
