@@ -244,25 +244,19 @@ impl Eq for Step<'_> {}
 /// As the API server writes it in a message.
 impl fmt::Display for Step<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fn scalar(f: &mut fmt::Formatter<'_>, value: &Value) -> fmt::Result {
-            match value {
-                Value::String(text) => value::quoted(f, text),
-                other => write!(f, "{other}"),
-            }
-        }
         match self {
             Self::Field(name) => write!(f, ".{name}"),
             Self::Key(keys) => {
                 f.write_str("[")?;
                 for (at, (name, value)) in keys.iter().enumerate() {
                     write!(f, "{}{name}=", if at == 0 { "" } else { "," })?;
-                    scalar(f, value)?;
+                    value::key_text(f, value)?;
                 }
                 f.write_str("]")
             }
             Self::Value(value) => {
                 f.write_str("[=")?;
-                scalar(f, value)?;
+                value::key_text(f, value)?;
                 f.write_str("]")
             }
             Self::Index(at) => write!(f, "[{at}]"),

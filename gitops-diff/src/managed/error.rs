@@ -5,6 +5,7 @@ use std::fmt;
 use gitops_core::{FieldConflict, FieldOwner, FieldPath};
 
 use super::entries::Manager;
+use crate::fieldset::Step;
 
 /// Why an apply or an update could not be done.
 ///
@@ -55,6 +56,17 @@ impl Conflict {
         format!("conflict with {}", self.manager)
     }
 
+    /// The field of the cause in the API server's answer: the [path](Self::path), with
+    /// texts and numbers of keys as Go prints them.
+    #[must_use]
+    pub fn field(&self) -> String {
+        let elements = self.path.elements();
+        elements
+            .iter()
+            .map(|element| Step::from_element(element).to_string())
+            .collect()
+    }
+
     /// As the rest of the SDK has it. The time isn't known here.
     #[must_use]
     pub fn to_field_conflict(&self) -> FieldConflict {
@@ -99,7 +111,7 @@ impl fmt::Display for Conflicts {
                 f,
                 "Apply failed with 1 conflict: {}: {}",
                 only.message(),
-                only.path
+                only.field()
             );
         }
         write!(f, "Apply failed with {} conflicts:", self.0.len())?;
@@ -110,7 +122,7 @@ impl fmt::Display for Conflicts {
                 write!(f, "{separator}conflicts with {}:", conflict.manager)?;
                 last = Some(&conflict.manager);
             }
-            write!(f, "\n- {}", conflict.path)?;
+            write!(f, "\n- {}", conflict.field())?;
         }
         Ok(())
     }

@@ -62,8 +62,8 @@ impl<'a> Track<'a> {
 ///
 /// An object without any entry is not tracked again before it is applied.
 ///
-/// An object that does not fit its type keeps the entries of `live`: the API server
-/// doesn't refuse it for that.
+/// An object that does not fit its type loses all entries: the API server doesn't refuse
+/// it for that.
 ///
 /// # Errors
 ///
@@ -105,9 +105,7 @@ pub fn track(target: &Target<'_>, request: Track<'_>) -> Result<Value, ManagedEr
     }
     let entries = match changed(target, live, &object, managed, manager, time) {
         Ok(entries) => entries,
-        Err(_) => live.map_or(Value::Null, |live| {
-            live["metadata"]["managedFields"].clone()
-        }),
+        Err(_) => Value::Null,
     };
     put(&mut object, entries);
     Ok(object)

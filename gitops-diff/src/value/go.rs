@@ -57,10 +57,44 @@ pub(crate) fn quoted(f: &mut impl fmt::Write, text: &str) -> fmt::Result {
             '\u{b}' => f.write_str("\\v")?,
             '\u{c}' => f.write_str("\\f")?,
             c if (c as u32) < 0x20 || c as u32 == 0x7f => write!(f, "\\x{:02x}", c as u32)?,
-            c => f.write_char(c)?,
+            c if is_printable(c) => f.write_char(c)?,
+            c if (c as u32) < 0x10000 => write!(f, "\\u{:04x}", c as u32)?,
+            c => write!(f, "\\U{:08x}", c as u32)?,
         }
     }
     f.write_char('"')
+}
+
+/// Go's `strconv.IsPrint`: all but controls, formats, separators and what is not assigned.
+fn is_printable(c: char) -> bool {
+    // A mark is escaped where a text begins with it, so it must not.
+    c.is_ascii() || !['a', c].iter().collect::<String>().escape_debug().any(|c| c == '\\')
+}
+
+/// A value as it stands in a path: `ToString` of structured-merge-diff.
+pub(crate) fn key_text(f: &mut fmt::Formatter<'_>, value: &Value) -> fmt::Result {
+    match value {
+        Value::Null => f.write_str("null"),
+        Value::Bool(value) => write!(f, "{value}"),
+        Value::Number(value) => number(f, value),
+        Value::String(text) => quoted(f, text),
+        Value::Array(items) => {
+            f.write_str("[")?;
+            for (at, item) in items.iter().enumerate() {
+                f.write_str(if at == 0 { "" } else { "," })?;
+                key_text(f, item)?;
+            }
+            f.write_str("]")
+        }
+        // No separator, as in the original.
+        Value::Object(members) => {
+            for (key, value) in sorted(members) {
+                write!(f, "{key}=")?;
+                key_text(f, value)?;
+            }
+            Ok(())
+        }
+    }
 }
 
 fn sorted(members: &serde_json::Map<String, Value>) -> Vec<(&String, &Value)> {
@@ -142,6 +176,18 @@ mod tests {
             GoSyntax(&value).to_string(),
             r#"map[string]interface {}{"a":"x\"y", "b":[]interface {}{1, 1.5, interface {}(nil), true}}"#
         );
+        for (text, quote) in [
+            ("a\u{7f}\u{1}", r#""a\x7f\x01""#),
+            ("line\u{2028}", r#""line\u2028""#),
+            ("e\u{301}ü世", "\"e\u{301}ü世\""),
+            ("\u{301}", "\"\u{301}\""),
+            ("\u{a0}\u{200b}", r#""\u00a0\u200b""#),
+            ("\u{e0001}\u{1f600}", "\"\\U000e0001😀\""),
+        ] {
+            let mut out = String::new();
+            quoted(&mut out, text).unwrap();
+            assert_eq!(out, quote);
+        }
         for (float, text) in [(1e21, "1e+21"), (1e-5, "1e-05"), (100000.0, "100000")] {
             assert_eq!(GoValue(&json!(float)).to_string(), text);
         }

@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 
 use serde_json::{Number, Value};
 
-pub(crate) use go::quoted;
+pub(crate) use go::{key_text, quoted};
 pub(crate) use tree::{ListView, MapView, Shape, Tree};
 
 /// How deep an object may be nested: what `serde_json` itself reads, so that an object
