@@ -4,9 +4,9 @@
 use gitops_core::FieldPath;
 use gitops_diff::fieldset::FieldSet;
 use gitops_diff::managed::{
-    self, Apply, ManagedError, ManagedFields, Target, Track, baseline, lost, own_entry,
+    self, Apply, ManagedError, ManagedFields, Target, Track, Versions, baseline, lost, own_entry,
 };
-use gitops_diff::schema::{ListType, Schema, Schemas};
+use gitops_diff::schema::{ListType, Schema, Schemas, TypeRef};
 use gitops_diff::typed;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -176,8 +176,118 @@ fn entries_can_be_edited_and_taken_away_but_not_through_a_subresource() {
     );
 }
 
+/// A kind of which every version but one is gone, as a built-in kind loses versions.
+struct Only<'a>(&'a str, TypeRef<'a>);
+
+impl Versions for Only<'_> {
+    fn type_at(&self, api_version: &str) -> Option<TypeRef<'_>> {
+        (api_version == self.0).then_some(self.1)
+    }
+}
+
 #[test]
-fn an_entry_of_a_version_that_is_gone_is_dropped_and_others_are_converted() {
+fn an_entry_of_a_version_that_is_gone_is_dropped_for_a_built_in_kind() {
+    let ty = Schema::builtin().type_of("v1", "ConfigMap").unwrap();
+    let only = Only("v2", ty);
+    let target = Target::new(&only, "v2", "ConfigMap");
+    let mut live = apply(None, &config(json!({"a": "1"})), "ours").unwrap();
+    live["apiVersion"] = json!("v2");
+    let mut desired = config(json!({"a": "2"}));
+    desired["apiVersion"] = json!("v2");
+    let request = Apply::new(&desired, "theirs", second(0)).live(&live);
+    let after = managed::apply(&target, &request).unwrap().object;
+    assert_eq!(owners(&after), ["theirs Apply: .data.a"]);
+}
+
+#[test]
+fn an_object_with_duplicates_is_not_taken_across_versions() {
+    // The API server takes duplicates in an object that is stored, until it has to convert.
+    let version = |name: &str| {
+        json!({"name": name, "schema": {"openAPIV3Schema": {"type": "object", "properties": {
+            "spec": {"type": "array", "items": {"type": "string"}, "x-kubernetes-list-type": "set"}}}}})
+    };
+    let schema = Schema::from_crd(&json!({"kind": "CustomResourceDefinition", "spec": {
+        "group": "example.com", "names": {"kind": "Widget"},
+        "versions": [version("v1"), version("v2")]}}))
+    .unwrap();
+    let kind = schema.kind("example.com", "Widget");
+    let live = |version: &str| {
+        json!({"apiVersion": version, "kind": "Widget", "spec": ["a", "a"], "metadata": {
+            "name": "w", "uid": "u", "managedFields": [{
+                "manager": "ours", "operation": "Update", "apiVersion": "example.com/v1",
+                "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {}}}]}})
+    };
+    let config = |version: &str| json!({"apiVersion": version, "kind": "Widget", "metadata": {"name": "w"}, "spec": ["b"]});
+    let act = |version: &str| {
+        let (live, config) = (live(version), config(version));
+        let target = Target::new(&kind, version, "Widget");
+        let request = Apply::new(&config, "theirs", second(0)).live(&live);
+        managed::apply(&target, &request).map(|applied| applied.object)
+    };
+    assert!(act("example.com/v1").is_ok());
+    assert_eq!(
+        act("example.com/v2").unwrap_err().to_string(),
+        ".spec: duplicate entries for key [=\"a\"]"
+    );
+    // Any other write loses the entries.
+    let live = live("example.com/v2");
+    let target = Target::new(&kind, "example.com/v2", "Widget");
+    let track = Track::new(live.clone(), "theirs", second(0)).live(&live);
+    let after = managed::track(&target, track).unwrap();
+    assert_eq!(after["metadata"], json!({"name": "w", "uid": "u"}));
+}
+
+#[test]
+fn entries_are_written_as_the_api_server_writes_them() {
+    let mut live = apply(None, &config(json!({"a": "1"})), "ours").unwrap();
+    live["metadata"]["managedFields"] = json!([{
+        "manager": "", "operation": "Update", "apiVersion": "v1", "subresource": null,
+        "time": "2026-01-02T04:04:05.5+01:00", "fieldsType": "FieldsV1",
+        "fieldsV1": {"f:data": {"q:later": {}, "f:a": {".": {}}}},
+    }]);
+    live["metadata"]["uid"] = json!("u");
+    let after = update(&live, live.clone(), "x", second(1));
+    assert_eq!(
+        after["metadata"]["managedFields"],
+        json!([{
+            "operation": "Update", "apiVersion": "v1", "time": "2026-01-02T03:04:05Z",
+            "fieldsType": "FieldsV1", "fieldsV1": {"f:data": {"f:a": {}}},
+        }])
+    );
+}
+
+#[test]
+fn numbers_of_keys_are_floats_once_they_were_read() {
+    for (written, read) in [
+        ("v:1.0", "v:1"),
+        ("v:-0", "v:-0"),
+        ("v:123456789012345678", "v:123456789012345680"),
+        ("v:1152921504606846976", "v:1152921504606847000"),
+        ("v:0.0000005", "v:5e-07"),
+        ("v:0.00001", "v:0.00001"),
+        ("v:1e21", "v:1e+21"),
+        ("v:1e20", "v:100000000000000000000"),
+        (r#"k:{"b":2.0,"a":[1.0]}"#, r#"k:{"a":[1],"b":2}"#),
+    ] {
+        let fields = json!({ written: {} });
+        let set = FieldSet::from_fields_v1(&fields).unwrap();
+        assert_eq!(set.to_fields_v1(), json!({ read: {} }));
+    }
+}
+
+#[test]
+fn a_role_without_rules_has_no_owner_of_its_rules() {
+    // Go writes `rules` as null where there are none, and null isn't new then.
+    let kind = Schema::builtin().kind("rbac.authorization.k8s.io", "ClusterRole");
+    let target = Target::new(&kind, "rbac.authorization.k8s.io/v1", "ClusterRole");
+    let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+        "metadata": {"name": "all", "labels": {"a": "b"}}, "rules": null});
+    let role = managed::track(&target, Track::new(role, "x", second(0))).unwrap();
+    assert_eq!(owners(&role), ["x Update: .metadata.labels.a"]);
+}
+
+#[test]
+fn an_entry_of_a_version_that_a_definition_lost_is_in_the_way() {
     let schema = |versions: &[&str]| {
         let versions: Vec<Value> = versions
             .iter()
@@ -234,9 +344,12 @@ fn an_entry_of_a_version_that_is_gone_is_dropped_and_others_are_converted() {
     assert_eq!(moved["spec"], json!({"a": "1"}));
     assert_eq!(moved["apiVersion"], "example.com/v2");
     assert_eq!(owners(&moved), ["ours Apply: .spec.a"]);
-    // v1 is gone: its entries go, and nothing is in the way.
-    let after = act(&["v2"], "v2", Some(&live), json!({"a": "2"}), "theirs").unwrap();
-    assert_eq!(owners(&after), ["theirs Apply: .spec.a"]);
+    // v1 is gone, and the API server can't convert to it to see what became of its fields.
+    let refused = act(&["v2"], "v2", Some(&live), json!({"a": "2"}), "theirs");
+    assert_eq!(
+        refused.unwrap_err().to_string(),
+        "request to convert CR to an invalid group/version: example.com/v1"
+    );
 }
 
 #[test]

@@ -88,21 +88,22 @@ impl<'a> Step<'a> {
         };
         match kind {
             "f:" => Ok(Some(Self::field(rest))),
-            "v:" => serde_json::from_str(rest)
-                .map(|value| Some(Self::Value(Cow::Owned(value))))
-                .map_err(|_| format!("{key:?}: the value isn't JSON")),
+            "v:" => first_value(rest)
+                .map(|value| Some(Self::Value(Cow::Owned(as_read(value)))))
+                .ok_or_else(|| format!("{key:?}: the value isn't JSON")),
             "k:" => {
-                let keys: serde_json::Map<String, Value> = serde_json::from_str(rest)
-                    .map_err(|_| format!("{key:?}: the keys aren't a JSON object"))?;
+                let keys: serde_json::Map<String, Value> = first_value(rest)
+                    .ok_or_else(|| format!("{key:?}: the keys aren't a JSON object"))?;
                 let mut keys: Vec<(Cow<'_, str>, Cow<'_, Value>)> = keys
                     .into_iter()
-                    .map(|(name, value)| (Cow::Owned(name), Cow::Owned(value)))
+                    .map(|(name, value)| (Cow::Owned(name), Cow::Owned(as_read(value))))
                     .collect();
                 keys.sort_by(|(a, _), (b, _)| a.cmp(b));
                 Ok(Some(Self::Key(keys)))
             }
             "i:" => rest
-                .parse()
+                .parse::<i64>()
+                .and_then(|_| rest.parse())
                 .map(|at| Some(Self::Index(at)))
                 .map_err(|_| format!("{key:?}: the index isn't a number")),
             _ if kind.ends_with(':') => Ok(None),
@@ -197,11 +198,54 @@ pub(crate) fn write_json(out: &mut String, value: &Value) {
     }
 }
 
-/// A float without a fraction has none in Go's JSON either.
+/// The JSON value that a text begins with. The API server doesn't look at what follows.
+fn first_value<'t, T: serde::Deserialize<'t>>(text: &'t str) -> Option<T> {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter();
+    values.next()?.ok()
+}
+
+/// A value of a key as the API server has it once it has read it: every number is a
+/// float. An integer stays one where that makes no difference.
+fn as_read(value: Value) -> Value {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    match value {
+        Value::Number(number) => match number.as_f64() {
+            Some(float)
+                if float.fract() == 0.0
+                    && float.abs() <= EXACT
+                    && (float != 0.0 || float.is_sign_positive()) =>
+            {
+                Value::from(float as i64)
+            }
+            Some(float) => Value::from(float),
+            None => Value::Number(number),
+        },
+        Value::Array(items) => items.into_iter().map(as_read).collect(),
+        Value::Object(members) => members
+            .into_iter()
+            .map(|(name, member)| (name, as_read(member)))
+            .collect(),
+        other => other,
+    }
+}
+
+/// A number as Go's JSON has it: no fraction where there is none, and an exponent only
+/// below 1e-6 and from 1e21 on.
 fn number_text(number: &Number) -> String {
     match number.as_f64() {
-        Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() < 1e21 => {
-            format!("{float:.0}")
+        Some(float) if number.is_f64() => {
+            if float == 0.0 || (1e-6..1e21).contains(&float.abs()) {
+                float.to_string()
+            } else {
+                let text = format!("{float:e}");
+                match text.split_once('e') {
+                    Some((digits, exponent)) => match exponent.strip_prefix('-') {
+                        Some(exponent) => format!("{digits}e-{exponent:0>2}"),
+                        None => format!("{digits}e+{exponent}"),
+                    },
+                    None => text,
+                }
+            }
         }
         _ => number.to_string(),
     }

@@ -29,10 +29,14 @@ impl<'a> FieldSet<'a> {
     /// If a key can't be read, if something isn't an object, or if it is nested deeper
     /// than any object can be.
     pub fn from_fields_v1(fields: &'a Value) -> Result<Self, FieldsError> {
-        match fields {
-            Value::Null => Ok(Self::new()),
-            fields => Ok(read(fields, 0)?.1),
-        }
+        Ok(Self::read_fields_v1(fields)?.0)
+    }
+
+    /// The same, and whether [`to_fields_v1`](Self::to_fields_v1) gives back `fields`.
+    pub(crate) fn read_fields_v1(fields: &'a Value) -> Result<(Self, bool), FieldsError> {
+        let mut same = !fields.is_null();
+        let (_, set) = read(fields, 0, &mut same)?;
+        Ok((set, same))
     }
 
     /// The set as `fieldsV1`.
@@ -90,34 +94,55 @@ impl<'a> FieldSet<'a> {
     }
 }
 
-/// What lies within, and whether the place itself is a member.
-fn read(fields: &Value, depth: usize) -> Result<(bool, FieldSet<'_>), FieldsError> {
+/// What lies within, and whether the place itself is a member. `same` becomes false if
+/// it would be written in another way.
+fn read<'a>(
+    fields: &'a Value,
+    depth: usize,
+    same: &mut bool,
+) -> Result<(bool, FieldSet<'a>), FieldsError> {
     let error = |problem: &str| FieldsError {
         path: String::new(),
         problem: problem.to_owned(),
     };
-    let Value::Object(entries) = fields else {
-        return Err(error("expected an object"));
+    let entries = match fields {
+        Value::Object(entries) => entries,
+        // The API server reads it as if it were empty.
+        Value::Null => {
+            *same = false;
+            return Ok((true, FieldSet::new()));
+        }
+        _ => return Err(error("expected an object")),
     };
     if depth > MAX_DEPTH {
         return Err(error("nested too deep"));
     }
     let mut set = FieldSet::new();
     let mut member = false;
+    let mut text = String::new();
     for (key, value) in entries {
         if key == "." {
             member = true;
+            *same &= entries.len() > 1 && value.as_object().is_some_and(Map::is_empty);
             continue;
         }
         let Some(step) = Step::from_key(key).map_err(|problem| error(&problem))? else {
+            *same = false;
             continue;
         };
-        let (is_member, children) = read(value, depth + 1).map_err(|mut inner| {
+        if *same && !matches!(step, Step::Field(_)) {
+            text.clear();
+            step.write_key(&mut text);
+            *same = text == *key;
+        }
+        let (is_member, children) = read(value, depth + 1, same).map_err(|mut inner| {
             inner.path = format!("[{key:?}]{}", inner.path);
             inner
         })?;
         set.put(step, is_member, children);
     }
     set.settle();
+    // Keys that were left out may have been all that there was.
+    *same &= depth == 0 || !set.is_empty() || entries.is_empty();
     Ok((member || set.is_empty(), set))
 }

@@ -142,7 +142,7 @@ pub fn apply(target: &Target<'_>, request: &Apply<'_>) -> Result<Applied, Manage
 
     if applied["metadata"]
         .get("managedFields")
-        .is_some_and(|managed| !managed.is_null())
+        .is_some_and(Value::is_array)
     {
         return Err(ManagedError::BadRequest(
             "metadata.managedFields must be nil".to_owned(),
@@ -240,7 +240,7 @@ fn merged<'a>(
     writer: &Manager<'a>,
     force: bool,
 ) -> Result<Merged<'a>, ManagedError> {
-    reconcile_all(target, &mut managed);
+    reconcile_all(target, old, &mut managed)?;
     let tree = merge_trees(&old.tree, &config.tree, old.ty)
         .map_err(|error| internal("failed to merge config", error))?;
     let mut set = field_set_of(&config.tree, config.ty);
@@ -261,7 +261,8 @@ fn merged<'a>(
     entry.set_fields(set);
     managed.entries.push(entry);
     let new = At { tree, ty: old.ty };
-    let object = prune(target, new, &managed, writer, last.as_ref())?;
+    let object = prune(target, new, &managed, writer, last.as_ref())
+        .map_err(|error| internal("failed to prune fields", error))?;
     let new = At {
         tree: match &object {
             Pruned::Shared(tree) => tree.clone(),

@@ -104,7 +104,8 @@ pub struct Entry<'a> {
     pub time: Option<Timestamp>,
     /// What.
     pub fields: FieldSet<'a>,
-    /// The entry as it was read, while nothing in it has changed.
+    /// The entry as it was read, while nothing in it has changed, if it would be written
+    /// just so.
     source: Option<&'a Value>,
 }
 
@@ -176,10 +177,11 @@ impl<'a> Entry<'a> {
                     .map_err(|_| "time isn't a timestamp".to_owned())?,
             ),
         };
-        let fields = match entry.get("fieldsV1") {
-            Some(fields) => FieldSet::from_fields_v1(fields).map_err(|error| error.to_string())?,
-            None => FieldSet::new(),
+        let (fields, same) = match entry.get("fieldsV1") {
+            Some(fields) => FieldSet::read_fields_v1(fields).map_err(|error| error.to_string())?,
+            None => (FieldSet::new(), false),
         };
+        let source = Some(entry).filter(|entry| same && is_canonical(entry));
         Ok(Self {
             manager: Manager {
                 name: Cow::Borrowed(text("manager")?),
@@ -193,7 +195,7 @@ impl<'a> Entry<'a> {
             api_version: Cow::Borrowed(api_version),
             time,
             fields,
-            source: Some(entry),
+            source,
         })
     }
 
@@ -243,6 +245,31 @@ impl<'a> Entry<'a> {
             time: self.time,
         }
     }
+}
+
+/// Whether an entry has nothing but the members that it is written with, none of them
+/// empty. `fieldsV1` isn't looked at.
+fn is_canonical(entry: &Value) -> bool {
+    entry
+        .as_object()
+        .into_iter()
+        .flatten()
+        .all(|(name, value)| {
+            let text = value.as_str().unwrap_or("");
+            match name.as_str() {
+                "fieldsV1" => true,
+                // A time that could be read, of this length: 2026-01-02T03:04:05Z.
+                "time" => {
+                    text.len() == 20
+                        && text.ends_with('Z')
+                        && text.as_bytes().get(10) == Some(&b'T')
+                }
+                "manager" | "operation" | "apiVersion" | "fieldsType" | "subresource" => {
+                    !text.is_empty()
+                }
+                _ => false,
+            }
+        })
 }
 
 /// A time as the API server writes it.

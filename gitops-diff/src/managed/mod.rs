@@ -69,10 +69,21 @@ use crate::schema::TypeRef;
 /// [`schema::Kind`](crate::schema::Kind) implements it for kinds whose versions have
 /// the same shape (every custom resource with conversion strategy `None`).
 pub trait Versions {
-    /// The type of the kind at `api_version` (such as `apps/v1`), or `None` if that
-    /// version isn't served. Entries at a version that isn't served are dropped, as
-    /// the API server drops them.
+    /// The type of the kind at `api_version` (such as `apps/v1`), or `None` if there is
+    /// no such version. Entries at such a version are dropped, as the API server drops
+    /// those of built-in kinds, unless [`refusal`](Self::refusal) says otherwise.
+    ///
+    /// A version that a definition has, but isn't served, has a type.
     fn type_at(&self, api_version: &str) -> Option<TypeRef<'_>>;
+
+    /// Why an object can't be converted to `api_version`, for which there is no type. With
+    /// a message, an entry at that version makes a write fail: an apply is refused
+    /// ([`ManagedError::Internal`]), and any other write loses all `managedFields`. That
+    /// is what the API server does where a custom resource definition has lost a version.
+    fn refusal(&self, api_version: &str) -> Option<String> {
+        let _ = api_version;
+        None
+    }
 
     /// `object`, which is at one served version, at another one.
     ///

@@ -10,7 +10,7 @@ use super::Target;
 use super::entries::{Entry, ManagedFields, Manager, Operation, put};
 use super::error::ManagedError;
 use super::update::{At, internal, reconcile_all, unowned, update};
-use crate::schema::TypeRef;
+use crate::schema::{TypeRef, is_native};
 use crate::typed::{self, Duplicates};
 use crate::value::Tree;
 
@@ -163,7 +163,7 @@ pub(super) fn record<'a>(
     manager: &'a str,
     time: Timestamp,
 ) -> Result<(), ManagedError> {
-    reconcile_all(target, managed);
+    reconcile_all(target, old, managed)?;
     let comparison = update(target, old, new, managed, None, true)?;
     let set = comparison
         .modified
@@ -299,23 +299,68 @@ pub(super) fn empty_object(target: &Target<'_>, ty: TypeRef<'_>) -> Value {
     object
 }
 
-/// Whether the type is a Go struct of the API server, and not a custom resource.
-fn is_native(name: &str) -> bool {
-    [
-        "io.k8s.api.",
-        "io.k8s.apimachinery.",
-        "io.k8s.apiextensions-apiserver.",
-        "io.k8s.kube-aggregator.",
-    ]
-    .iter()
-    .any(|prefix| name.starts_with(prefix))
+/// Fields of which the schema doesn't say that Go writes their zero value as null: they
+/// are lists without `omitempty`, or structs that write themselves. Of Kubernetes 1.36.
+const NULL: &[(&str, &[&str])] = &[
+    (
+        "io.k8s.api.core.v1.Event",
+        &["eventTime", "firstTimestamp", "lastTimestamp"],
+    ),
+    (
+        "io.k8s.api.events.v1.Event",
+        &["deprecatedFirstTimestamp", "deprecatedLastTimestamp"],
+    ),
+    ("io.k8s.api.apps.v1.ControllerRevision", &["data"]),
+    (
+        "io.k8s.api.autoscaling.v2.HorizontalPodAutoscalerStatus",
+        &["currentMetrics"],
+    ),
+    ("io.k8s.api.rbac.v1.ClusterRole", &["rules"]),
+    ("io.k8s.api.rbac.v1.Role", &["rules"]),
+    (
+        "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinitionStatus",
+        &["conditions", "storedVersions"],
+    ),
+    (
+        "io.k8s.api.discovery.v1.EndpointSlice",
+        &["endpoints", "ports"],
+    ),
+    ("io.k8s.api.resource.v1.DeviceClaim", &["requests"]),
+];
+
+/// Fields that Go leaves out when they are empty, although the schema says that they are
+/// required or have a default. Of Kubernetes 1.36.
+const OMITTED: &[(&str, &[&str])] = &[
+    (
+        "io.k8s.api.core.v1.ReplicationControllerSpec",
+        &["minReadySeconds"],
+    ),
+    ("io.k8s.api.authentication.v1.TokenReviewSpec", &["token"]),
+    ("io.k8s.api.networking.v1.IPAddressSpec", &["parentRef"]),
+    (
+        "io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicyBindingSpec",
+        &["policyName", "validationActions"],
+    ),
+];
+
+fn exceptions(
+    table: &[(&str, &'static [&'static str])],
+    ty: TypeRef<'_>,
+) -> &'static [&'static str] {
+    let name = ty.name().unwrap_or_default();
+    let found = table.iter().find(|(other, _)| *other == name);
+    found.map_or(&[], |(_, fields)| fields)
 }
 
 /// The zero value of a struct, as JSON has it: a field that is left out when empty
 /// states no default; one that isn't states its zero value, or must be given.
 fn zero(ty: TypeRef<'_>, depth: usize) -> Value {
     let mut out = Map::new();
+    let (null, omitted) = (exceptions(NULL, ty), exceptions(OMITTED, ty));
     for field in ty.fields() {
+        if omitted.contains(&field.name()) {
+            continue;
+        }
         let value = match field.default() {
             Some(Value::Object(members)) if members.is_empty() && depth < 16 => {
                 zero(field.ty(), depth + 1)
@@ -323,7 +368,7 @@ fn zero(ty: TypeRef<'_>, depth: usize) -> Value {
             Some(Value::String(text)) if text.is_empty() => Value::from(""),
             Some(Value::Number(number)) if number.as_f64() == Some(0.0) => Value::from(0),
             Some(Value::Bool(false)) => Value::from(false),
-            None if field.required() => Value::Null,
+            None if field.required() || null.contains(&field.name()) => Value::Null,
             _ => continue,
         };
         out.insert(field.name().to_owned(), value);

@@ -10,7 +10,9 @@ use super::error::{Conflict, Conflicts, ManagedError};
 use super::{Target, Versions};
 use crate::fieldset::FieldSet;
 use crate::schema::TypeRef;
-use crate::typed::{self, Comparison, compare_trees, field_set_of, reconcile, remove_from};
+use crate::typed::{
+    self, Comparison, Duplicates, compare_trees, field_set_of, reconcile, remove_from,
+};
 use crate::value::Tree;
 
 /// An object at one version.
@@ -24,36 +26,66 @@ pub(super) fn internal(what: &str, error: impl std::fmt::Display) -> ManagedErro
     ManagedError::Internal(format!("{what}: {error}"))
 }
 
-/// The object at another version; `None` if that isn't served.
+/// The object at another version, in which it must be valid; `None` if there is no such
+/// version.
 pub(super) fn convert<'v>(
     versions: &'v dyn Versions,
     tree: &Tree<'_>,
     api_version: &str,
 ) -> Result<Option<(Value, TypeRef<'v>)>, ManagedError> {
-    let Some(ty) = versions.type_at(api_version) else {
+    let Some(ty) = type_at(versions, api_version)? else {
         return Ok(None);
     };
     let object = versions
         .convert(&tree.to_value(), api_version)
         .map_err(ManagedError::Internal)?;
-    typed::deep_enough(&object).map_err(|error| internal("failed to convert", error))?;
+    // The API server refuses duplicates here even where it takes them otherwise.
+    typed::validate(&object, ty, Duplicates::Refused)
+        .map_err(|error| ManagedError::Internal(error.to_string()))?;
     Ok(Some((object, ty)))
 }
 
+fn type_at<'v>(
+    versions: &'v dyn Versions,
+    api_version: &str,
+) -> Result<Option<TypeRef<'v>>, ManagedError> {
+    match versions.type_at(api_version) {
+        Some(ty) => Ok(Some(ty)),
+        None => match versions.refusal(api_version) {
+            Some(message) => Err(ManagedError::Internal(message)),
+            None => Ok(None),
+        },
+    }
+}
+
 /// Brings entries in line with types that have become atomic, and drops those of
-/// versions that are no longer served.
-pub(super) fn reconcile_all(target: &Target<'_>, managed: &mut ManagedFields<'_>) {
+/// versions that there aren't. `live` must be valid at the versions of all entries.
+pub(super) fn reconcile_all(
+    target: &Target<'_>,
+    live: &At<'_>,
+    managed: &mut ManagedFields<'_>,
+) -> Result<(), ManagedError> {
+    let mut gone = Vec::new();
+    let mut seen: Vec<String> = Vec::new();
+    for entry in &mut managed.entries {
+        let version = entry.api_version.as_ref();
+        if version != target.api_version && !seen.iter().any(|other| other == version) {
+            let converted = convert(target.versions, &live.tree, version)?;
+            if converted.is_none() {
+                gone.push(version.to_owned());
+            }
+            seen.push(version.to_owned());
+        }
+        if let Some(ty) = type_at(target.versions, version)?
+            && let Some(fields) = reconcile(&entry.fields, ty)
+        {
+            entry.set_fields(fields);
+        }
+    }
     managed
         .entries
-        .retain_mut(|entry| match target.versions.type_at(&entry.api_version) {
-            Some(ty) => {
-                if let Some(fields) = reconcile(&entry.fields, ty) {
-                    entry.set_fields(fields);
-                }
-                true
-            }
-            None => false,
-        });
+        .retain(|entry| !gone.iter().any(|version| *version == entry.api_version));
+    Ok(())
 }
 
 /// Takes from everybody but `writer` what the change took from them. Without `force`,
@@ -158,10 +190,11 @@ fn compare_at(
     new: &At<'_>,
     version: &str,
 ) -> Result<Option<Comparison<'static>>, ManagedError> {
-    let Some((old, ty)) = convert(target.versions, &old.tree, version)? else {
-        return Ok(None);
-    };
-    let Some((new, _)) = convert(target.versions, &new.tree, version)? else {
+    let old = convert(target.versions, &old.tree, version)
+        .map_err(|error| internal("failed to convert old object", error))?;
+    let new = convert(target.versions, &new.tree, version)
+        .map_err(|error| internal("failed to convert new object", error))?;
+    let (Some((old, ty)), Some((new, _))) = (old, new) else {
         return Ok(None);
     };
     let comparison = compare_trees(&Tree::Ref(&old), &Tree::Ref(&new), ty)
@@ -223,7 +256,13 @@ pub(super) fn prune<'a>(
     }
 
     // Versions differ: the same by way of conversions.
-    let Some((object, ty)) = convert(target.versions, &merged.tree, &last.api_version)? else {
+    let converted = convert(target.versions, &merged.tree, &last.api_version).map_err(|error| {
+        internal(
+            "failed to convert merged object to last applied version",
+            error,
+        )
+    })?;
+    let Some((object, ty)) = converted else {
         return Ok(Pruned::Shared(merged.tree));
     };
     let merged_last = At {
@@ -244,7 +283,11 @@ pub(super) fn prune<'a>(
     }
     for version in &versions {
         let owned = everything(managed, version);
-        let Some((whole, ty)) = convert(target.versions, &merged.tree, version)? else {
+        let whole = convert(target.versions, &merged.tree, version).map_err(|error| {
+            let what = format!("failed to convert merged object at version {version}");
+            internal("failed add back owned items", internal(&what, error))
+        })?;
+        let Some((whole, ty)) = whole else {
             continue;
         };
         let Some((part, _)) = convert(target.versions, &Tree::Ref(&pruned), version)? else {

@@ -44,6 +44,32 @@ impl Versions for Kind<'_> {
         }
         self.schema.type_of(api_version, self.kind)
     }
+
+    fn refusal(&self, api_version: &str) -> Option<String> {
+        let mut versions = self
+            .schema
+            .kinds()
+            .filter(|(version, kind, _)| *kind == self.kind && group_of(version) == self.group);
+        let custom = versions.any(|(_, _, ty)| !ty.name().is_some_and(is_native));
+        custom.then(|| unknown_version(api_version))
+    }
+}
+
+/// What the API server says of a version that a custom resource definition doesn't have.
+fn unknown_version(api_version: &str) -> String {
+    format!("request to convert CR to an invalid group/version: {api_version}")
+}
+
+/// Whether the type is a Go struct of the API server, and not a custom resource.
+pub(crate) fn is_native(name: &str) -> bool {
+    [
+        "io.k8s.api.",
+        "io.k8s.apimachinery.",
+        "io.k8s.apiextensions-apiserver.",
+        "io.k8s.kube-aggregator.",
+    ]
+    .iter()
+    .any(|prefix| name.starts_with(prefix))
 }
 
 /// Several schemas, asked one after the other: say, the definitions in a commit, then

@@ -36,8 +36,8 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
-pub(crate) use kind::api_version_parts;
 pub use kind::{Kind, Schemas};
+pub(crate) use kind::{api_version_parts, is_native};
 pub use resource::{
     Resource, Subresource, builtin_resources, resources_from_discovery, resources_to_table,
 };

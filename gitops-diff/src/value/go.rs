@@ -68,7 +68,12 @@ pub(crate) fn quoted(f: &mut impl fmt::Write, text: &str) -> fmt::Result {
 /// Go's `strconv.IsPrint`: all but controls, formats, separators and what is not assigned.
 fn is_printable(c: char) -> bool {
     // A mark is escaped where a text begins with it, so it must not.
-    c.is_ascii() || !['a', c].iter().collect::<String>().escape_debug().any(|c| c == '\\')
+    c.is_ascii()
+        || !['a', c]
+            .iter()
+            .collect::<String>()
+            .escape_debug()
+            .any(|c| c == '\\')
 }
 
 /// A value as it stands in a path: `ToString` of structured-merge-diff.

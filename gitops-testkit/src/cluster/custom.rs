@@ -85,6 +85,12 @@ impl CustomVersion {
         text(&self.crd["spec"], "group")
     }
 
+    /// Whether the definition has `api_version`, served or not.
+    pub(crate) fn has(&self, api_version: &str) -> bool {
+        self.versions()
+            .any(|version| api_version == format!("{}/{}", self.group(), text(version, "name")))
+    }
+
     /// Whether the definition serves `api_version`.
     pub(crate) fn is_served(&self, api_version: &str) -> bool {
         self.versions().any(|version| {

@@ -33,7 +33,7 @@ impl Versions for Served<'_> {
     fn type_at(&self, api_version: &str) -> Option<TypeRef<'_>> {
         if let Some(custom) = &self.0.custom {
             let (group, _) = api_version.split_once('/')?;
-            if group != self.0.group || !custom.is_served(api_version) {
+            if group != self.0.group || !custom.has(api_version) {
                 return None;
             }
             return match custom.types() {
@@ -46,6 +46,12 @@ impl Versions for Served<'_> {
         }
         self.other(api_version)
             .and_then(|other| Schema::builtin().type_of(api_version, &other.kind))
+    }
+
+    fn refusal(&self, api_version: &str) -> Option<String> {
+        self.0
+            .is_custom()
+            .then(|| format!("request to convert CR to an invalid group/version: {api_version}"))
     }
 
     fn convert(&self, object: &Value, api_version: &str) -> Result<Value, String> {
@@ -75,7 +81,7 @@ fn failed(error: &ManagedError) -> ApiError {
                     json!({
                         "reason": "FieldManagerConflict",
                         "message": conflict.message(),
-                        "field": conflict.path.to_string(),
+                        "field": conflict.field(),
                     })
                 })
                 .collect();
