@@ -7,6 +7,7 @@ use gitops_core::{DiffRequest, Differ as _, Difference, FieldManager, Manifest, 
 use gitops_diff::SchemaDiffer;
 use serde::Serialize;
 
+use crate::ignore::IgnoreArgs;
 use crate::{Output, SUCCESS, UNWELL, render};
 
 #[derive(clap::Args)]
@@ -21,6 +22,8 @@ pub(crate) struct Args {
     /// Look at ownership, too, as somebody who writes under this name
     #[arg(long, value_name = "NAME")]
     field_manager: Option<FieldManager>,
+    #[command(flatten)]
+    ignore: IgnoreArgs,
 }
 
 /// How one object compares.
@@ -49,7 +52,7 @@ pub(crate) async fn run(args: &Args) -> Result<u8> {
         })
         .cloned()
         .collect();
-    let differ = SchemaDiffer::default();
+    let differ = SchemaDiffer::default().with_ignore(args.ignore.read()?);
     let mut all = Vec::new();
     for manifest in &desired {
         let Some(live) = live.iter().find(|live| same(manifest, live)) else {

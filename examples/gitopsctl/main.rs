@@ -7,6 +7,7 @@ mod apply;
 mod diff;
 mod fake;
 mod files;
+mod ignore;
 mod output;
 mod plan;
 mod progress;

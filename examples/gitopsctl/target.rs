@@ -11,6 +11,7 @@ use gitops_kube::KubeApplier;
 use gitops_render::PlainYaml;
 
 use crate::fake::Fake;
+use crate::ignore::IgnoreArgs;
 
 /// What is deployed, from where, to where.
 #[derive(clap::Args)]
@@ -48,6 +49,8 @@ pub(crate) struct TargetArgs {
     /// Allows a protected kind to be deleted, such as Namespace
     #[arg(long = "prune-kind", value_name = "KIND[.GROUP]")]
     prune_kinds: Vec<String>,
+    #[command(flatten)]
+    ignore: IgnoreArgs,
     /// Who to be to the Git server; the password or token comes from $GITOPSCTL_GIT_PASSWORD
     #[arg(long, value_name = "USER")]
     git_user: Option<String>,
@@ -65,6 +68,7 @@ pub(crate) struct Target {
 impl TargetArgs {
     /// Puts the reconciler together. `interval` is how often Git is looked at.
     pub(crate) async fn build(self, interval: Option<Duration>) -> Result<Target> {
+        let rules = self.ignore.read()?;
         let fake = match &self.fake {
             Some(state) => Some(Fake::open(state).await?),
             None => None,
@@ -80,7 +84,7 @@ impl TargetArgs {
         let reconciler = Reconciler::builder(self.name.as_str())
             .source(self.source(interval)?)
             .renderer(PlainYaml::new())
-            .differ(SchemaDiffer::default())
+            .differ(SchemaDiffer::default().with_ignore(rules))
             .applier(applier)
             .policy(self.policy())
             .build()?;

@@ -1,9 +1,11 @@
 //! The third seam: whether what runs is what is desired.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{BoxError, FieldChange, FieldConflict, FieldManager, Manifest, ObjectId};
+use crate::{BoxError, Digest, FieldChange, FieldConflict, FieldManager, Manifest, ObjectId};
 
 /// What a [`Differ`] compares.
 #[derive(Debug, Clone, Copy)]
@@ -73,8 +75,10 @@ impl Difference {
 /// * Pure: the same request gives the same answer, with no request to anybody.
 /// * Reflexive: an object that says what desired says differs in nothing, whatever defaults,
 ///   status or fields of others it has besides.
-/// * Honest: applying `changes` to live gives desired, as far as desired speaks.
-/// * Holds no secret.
+/// * Honest: applying `changes` to live gives desired, as far as desired speaks. What the
+///   differ ignores, desired doesn't speak of: it is in no answer, and
+///   [`payload`](Self::payload) leaves it as it is.
+/// * Holds no secret, but for the payload.
 pub trait Differ: Send + Sync {
     /// In which fields live differs from desired, and who owns them.
     ///
@@ -93,6 +97,38 @@ pub trait Differ: Send + Sync {
         let _ = request;
         Vec::new()
     }
+
+    /// What is to be sent to an object that is there, so that it becomes as desired and keeps
+    /// what is ignored. An object that isn't there is made of desired itself.
+    ///
+    /// `request` has the whole of live. The answer is `desired` itself, borrowed, where live has
+    /// no say in it; that is the default. It may hold secrets of live.
+    ///
+    /// # Errors
+    ///
+    /// As for [`diff`](Self::diff).
+    fn payload<'a>(&self, request: &DiffRequest<'a>) -> Result<Cow<'a, Manifest>, DiffError> {
+        Ok(Cow::Borrowed(request.desired))
+    }
+
+    /// A digest of what decides, besides the manifest, what is [sent](Self::payload) and what
+    /// counts as a difference: the rules by which fields of this object are ignored. `None`, the
+    /// default, if there are none.
+    ///
+    /// An object with such rules is read whole before it is written, and looked at once when the
+    /// digest changes.
+    fn shaping(&self, desired: &Manifest) -> Option<Digest> {
+        let _ = desired;
+        None
+    }
+
+    /// Whether something was lost of what we own, and all of it is ignored: then there is nothing
+    /// to heal. It is read from live's `metadata` alone, and false, the default, where that
+    /// doesn't say enough.
+    fn is_settled(&self, request: &DiffRequest<'_>) -> bool {
+        let _ = request;
+        false
+    }
 }
 
 const _: Option<&dyn Differ> = None;
@@ -104,6 +140,18 @@ impl<D: Differ + ?Sized> Differ for std::sync::Arc<D> {
 
     fn lost(&self, request: &DiffRequest<'_>) -> Vec<FieldChange> {
         (**self).lost(request)
+    }
+
+    fn payload<'a>(&self, request: &DiffRequest<'a>) -> Result<Cow<'a, Manifest>, DiffError> {
+        (**self).payload(request)
+    }
+
+    fn shaping(&self, desired: &Manifest) -> Option<Digest> {
+        (**self).shaping(desired)
+    }
+
+    fn is_settled(&self, request: &DiffRequest<'_>) -> bool {
+        (**self).is_settled(request)
     }
 }
 

@@ -13,10 +13,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::{
-    Action, Adoption, ApplyError, Conflicts, Depth, DiffRequest, Differ, Difference, FailureDomain,
-    FieldChange, FieldConflict, FieldManager, GroupVersionKind, Heal, Inventory, InventoryEntry,
-    KindInfo, LiveObject, Manifest, ObjectId, Observation, Owner, Plan, Policy, Problem, Prune,
-    PruneHold, ReconcilerName, Rendered, Revision, Verb, Wanted, mark_owned, wave_of,
+    Action, Adoption, ApplyError, Conflicts, Depth, DiffRequest, Differ, Difference, Digest,
+    FailureDomain, FieldChange, FieldConflict, FieldManager, GroupVersionKind, Heal, Inventory,
+    InventoryEntry, KindInfo, LiveObject, Manifest, ObjectId, Observation, Owner, Plan, Policy,
+    Problem, Prune, PruneHold, ReconcilerName, Rendered, Revision, Verb, Wanted, mark_owned,
+    wave_of,
 };
 
 /// The objects that ought to be at one revision.
@@ -244,12 +245,24 @@ impl<'a> PlanInput<'a> {
         covered(&self.inventory.entries, self.only).filter(|(id, _)| !desired.contains_key(*id))
     }
 
-    /// Whether the manifest is the one that was applied last.
+    /// Whether the manifest is the one that was applied last, under the same rules.
     fn is_applied(&self, entry: &InventoryEntry, manifest: &Manifest) -> bool {
         let applied = entry
             .applied
             .or_else(|| self.applied.get(manifest.id()).copied());
-        applied == Some(manifest.digest())
+        applied == Some(applied_digest(self.differ, manifest))
+    }
+
+    /// Whether the metadata shows what is to be written: what was lost, and that live has no say
+    /// in what is sent.
+    fn shows_enough(&self, manifest: &Manifest, live: &LiveObject) -> bool {
+        self.is_settled(manifest, live)
+            || (self.differ.shaping(manifest).is_none() && !self.lost(manifest, live).is_empty())
+    }
+
+    /// Whether all that was lost is ignored.
+    fn is_settled(&self, manifest: &Manifest, live: &LiveObject) -> bool {
+        self.differ.is_settled(&self.request(manifest, live))
     }
 
     fn lost(&self, manifest: &Manifest, live: &LiveObject) -> Vec<FieldChange> {
@@ -259,6 +272,16 @@ impl<'a> PlanInput<'a> {
     fn request(&self, manifest: &'a Manifest, live: &'a LiveObject) -> DiffRequest<'a> {
         DiffRequest::new(manifest, &live.object, self.manager)
             .with_definitions(&self.desired.definitions)
+    }
+}
+
+/// What is remembered of a manifest that was applied: its digest, and that of the rules by which
+/// it was.
+pub(crate) fn applied_digest(differ: &dyn Differ, manifest: &Manifest) -> Digest {
+    let digest = manifest.digest();
+    match differ.shaping(manifest) {
+        Some(rules) => Digest::of_parts([&digest.as_bytes()[..], &rules.as_bytes()[..]]),
+        None => digest,
     }
 }
 
@@ -314,7 +337,7 @@ pub fn wanted(input: &PlanInput<'_>) -> Vec<Wanted> {
                     Some(entry) if input.is_applied(entry, manifest) => {
                         is_as_left(entry, live)
                             || (entry.uid.as_deref() == Some(&live.uid)
-                                && !input.lost(manifest, live).is_empty())
+                                && input.shows_enough(manifest, live))
                     }
                     _ => refuse_owner(input.policy, entry, live).is_some(),
                 };
@@ -498,9 +521,11 @@ fn decide(input: &PlanInput<'_>, id: &ObjectId, manifest: &Manifest) -> Option<V
             Ok(difference) => difference,
             Err(error) => return skip(error.to_string()),
         }
+    } else if applied && input.is_settled(manifest, live) {
+        Difference::default()
     } else {
         let changes = input.lost(manifest, live);
-        if changes.is_empty() {
+        if changes.is_empty() || input.differ.shaping(manifest).is_some() {
             return skip("was not looked at closely enough".into());
         }
         let conflicts = changes

@@ -4,6 +4,7 @@
 pub mod differ;
 pub mod equality;
 pub mod fieldset;
+pub mod ignore;
 pub mod managed;
 pub mod normalize;
 pub mod patch;

@@ -11,4 +11,5 @@ mod cluster;
 mod command;
 mod corpus;
 mod gitopsctl;
+mod ignore;
 mod world;

@@ -69,12 +69,22 @@ impl World {
     }
 
     pub(crate) fn start_as(&self, client: Client, source: GitSourceBuilder) -> Running {
+        self.start_with(client, source, SchemaDiffer::default(), Policy::default())
+    }
+
+    pub(crate) fn start_with(
+        &self,
+        client: Client,
+        source: GitSourceBuilder,
+        differ: SchemaDiffer,
+        policy: Policy,
+    ) -> Running {
         let source = source.build().unwrap();
         let trigger = source.trigger();
         let reconciler = Reconciler::builder("shop")
             .source(source)
             .renderer(PlainYaml::new())
-            .differ(SchemaDiffer::default())
+            .differ(differ)
             .applier(
                 KubeApplier::builder(client)
                     .reconciler("shop")
@@ -83,7 +93,7 @@ impl World {
             )
             // A write that meets trouble is not tried again within the pass: the tests are about
             // the passes.
-            .policy(Policy::default().retries(0))
+            .policy(policy.retries(0))
             .build()
             .unwrap();
         let events = reconciler.subscribe();

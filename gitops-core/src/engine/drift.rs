@@ -6,8 +6,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::{
-    DiffRequest, EventKind, FieldChange, Heal, LiveEvent, LiveObject, ObjectId, ObjectOutcome,
-    Report, Wanted,
+    DiffRequest, Differ, EventKind, FieldChange, Heal, LiveEvent, LiveObject, ObjectId,
+    ObjectOutcome, Report, Wanted,
 };
 
 use super::effect::{Effect, Request, Response};
@@ -194,12 +194,16 @@ impl Engine {
         self.tell_drift(out);
         if self.policy.heal == Heal::Report {
             let desired = self.desired.clone();
-            // Only what was withdrawn and is gone now needs anything done.
-            self.dirty.retain(|id, _| {
+            // Only what was withdrawn and is gone now needs anything done, and what is ignored
+            // to be recorded.
+            let mut dirty = std::mem::take(&mut self.dirty);
+            dirty.retain(|id, drift| {
                 desired
                     .as_ref()
                     .is_some_and(|desired| !desired.manifests.contains_key(id))
+                    || self.is_settled(id, drift.live.as_ref())
             });
+            self.dirty = dirty;
         }
         let mut due = BTreeMap::new();
         let mut next: Option<Timestamp> = None;
@@ -216,9 +220,13 @@ impl Engine {
         }
         if !due.is_empty() {
             for id in due.keys() {
-                if let Some(wait) = self.heals.count(id, now)
-                    && let Some(drift) = self.dirty.get(id)
-                {
+                let Some(drift) = self.dirty.get(id) else {
+                    continue;
+                };
+                if self.is_settled(id, drift.live.as_ref()) {
+                    continue;
+                }
+                if let Some(wait) = self.heals.count(id, now) {
                     out.push(Effect::Emit(EventKind::Contested {
                         object: id.clone(),
                         heals: self.heals.times(id),
@@ -256,16 +264,29 @@ impl Engine {
         }
     }
 
-    fn lost(&self, id: &ObjectId, live: Option<&LiveObject>) -> Vec<FieldChange> {
-        let (Some(desired), Some(live)) = (&self.desired, live) else {
-            return Vec::new();
-        };
-        let Some(manifest) = desired.manifests.get(id) else {
-            return Vec::new();
-        };
+    /// Asks the differ about an object as it was last seen; `None` if it is gone or withdrawn.
+    fn ask<T>(
+        &self,
+        id: &ObjectId,
+        live: Option<&LiveObject>,
+        question: impl FnOnce(&dyn Differ, &DiffRequest<'_>) -> T,
+    ) -> Option<T> {
+        let (desired, live) = (self.desired.as_ref()?, live?);
+        let manifest = desired.manifests.get(id)?;
         let request = DiffRequest::new(manifest, &live.object, &self.config.manager)
             .with_definitions(&desired.definitions);
-        self.config.differ.lost(&request)
+        Some(question(&*self.config.differ, &request))
+    }
+
+    fn lost(&self, id: &ObjectId, live: Option<&LiveObject>) -> Vec<FieldChange> {
+        self.ask(id, live, |differ, request| differ.lost(request))
+            .unwrap_or_default()
+    }
+
+    /// Whether all that was lost is ignored: there is something to record, and nothing to heal.
+    fn is_settled(&self, id: &ObjectId, live: Option<&LiveObject>) -> bool {
+        self.ask(id, live, |differ, request| differ.is_settled(request))
+            .unwrap_or_default()
     }
 
     fn rivals(&self, id: &ObjectId, drift: &Drift) -> Vec<String> {
@@ -287,7 +308,7 @@ impl Engine {
                 .is_some_and(|desired| desired.manifests.contains_key(id));
             let state = drift.live.as_ref().and_then(|live| live.baseline);
             let known = self.reported.get(id) == Some(&state);
-            if drift.announced || !wanted || known {
+            if drift.announced || !wanted || known || self.is_settled(id, drift.live.as_ref()) {
                 continue;
             }
             events.push((

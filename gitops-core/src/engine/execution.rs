@@ -1,21 +1,24 @@
 //! Carrying out one plan, as a step machine.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use crate::order::carries_others;
-use crate::planner::{Desired, release};
+use crate::planner::{Desired, applied_digest, release};
 use crate::{
-    Action, Applied, ApplyError, ApplyRequest, DeleteRequest, Deleted, Depth, Digest, EventKind,
-    FieldConflict, Inventory, InventoryEntry, LiveObject, ObjectId, ObjectOutcome, ObjectReport,
-    Observation, Owner, Plan, Policy, Precondition, PruneHold, Report, Revision, Verb, Wanted,
-    WriteOutcome, keep_mark, retry_delay,
+    Action, Applied, ApplyError, ApplyRequest, DeleteRequest, Deleted, Depth, DiffRequest, Digest,
+    EventKind, FieldConflict, Inventory, InventoryEntry, LiveObject, Manifest, ObjectId,
+    ObjectOutcome, ObjectReport, Observation, Owner, Plan, Policy, Precondition, PruneHold, Report,
+    Revision, Verb, Wanted, WriteOutcome, keep_mark, retry_delay,
 };
 
 use super::effect::{Effect, EffectId, Request, Response};
+use super::machine::EngineConfig;
 
 /// Gives out the ids of effects.
 #[derive(Debug, Default)]
@@ -95,11 +98,12 @@ enum Job {
 }
 
 /// What was seen of an object when the plan was made.
-#[derive(Debug)]
 struct Seen {
     uid: String,
     version: String,
     baseline: Option<Digest>,
+    /// The object, if all of it was looked at.
+    whole: Option<Arc<Value>>,
 }
 
 impl Seen {
@@ -108,6 +112,7 @@ impl Seen {
             uid: live.uid.clone(),
             version: live.resource_version.clone(),
             baseline: live.baseline,
+            whole: (live.depth == Depth::Whole).then(|| Arc::clone(&live.object)),
         }
     }
 }
@@ -134,13 +139,15 @@ enum Todo {
     },
 }
 
-#[derive(Debug)]
 pub(super) struct Execution {
+    config: Arc<EngineConfig>,
     plan: Arc<Plan>,
     digest: Digest,
     revision: Arc<Revision>,
     desired: Arc<Desired>,
     seen: BTreeMap<ObjectId, Seen>,
+    /// The actions of which what is sent was made with what was seen.
+    shaped: BTreeSet<usize>,
     policy: Arc<Policy>,
     started: Timestamp,
     /// Whether the plan is for all objects, and not for a few that drifted.
@@ -169,7 +176,12 @@ pub(super) struct Execution {
 impl Execution {
     /// Prepares to carry out `plan`. `observation` is what the plan was made from: the
     /// versions of the objects are taken from it.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is one thing that a plan needs"
+    )]
     pub(super) fn new(
+        config: Arc<EngineConfig>,
         plan: Plan,
         desired: Arc<Desired>,
         observation: &Observation,
@@ -187,11 +199,13 @@ impl Execution {
             .collect();
         let steps = steps(&plan);
         Self {
+            config,
             digest: plan.digest(),
             revision: Arc::new(plan.target.clone()),
             plan: Arc::new(plan),
             desired,
             seen,
+            shaped: BTreeSet::new(),
             policy,
             started,
             whole,
@@ -451,10 +465,11 @@ impl Execution {
             return;
         };
         let known = self.inventory.entries.get(object);
+        let applied = applied_digest(&*self.config.differ, manifest);
         let entry = InventoryEntry {
             version: manifest.gvk().version,
             uid: Some(uid),
-            applied: (!manifest.is_sensitive()).then(|| manifest.digest()),
+            applied: (!manifest.is_sensitive()).then_some(applied),
             baseline,
             keep: keep_mark(&manifest.value()["metadata"]),
             file: Some(manifest.origin().file.clone()),
@@ -464,31 +479,39 @@ impl Execution {
             let inventory = Arc::make_mut(&mut self.inventory);
             inventory.entries.insert(object.clone(), entry);
         }
-        self.applied.insert(object.clone(), manifest.digest());
+        self.applied.insert(object.clone(), applied);
     }
 
     fn issue(&mut self, todo: Todo, ids: &mut EffectIds, out: &mut Vec<Effect>) {
         let id = ids.next();
         let (job, request) = match todo {
             Todo::Apply { action, attempt } => {
-                let Some(request) = self.apply_request(action) else {
-                    let error = "internal: the plan names an object that is not desired".into();
-                    let outcome = ObjectOutcome::Failed {
-                        error,
-                        retryable: false,
-                    };
-                    self.report(action, outcome, Vec::new(), out);
-                    return;
+                let request = match self.apply_request(action) {
+                    Ok(request) => request,
+                    Err(error) => {
+                        let outcome = ObjectOutcome::Failed {
+                            error,
+                            retryable: false,
+                        };
+                        self.report(action, outcome, Vec::new(), out);
+                        return;
+                    }
                 };
                 (Job::Apply { action, attempt }, Request::Apply(request))
             }
             Todo::Look { action, attempt } => {
-                (Job::Look { action, attempt }, self.look_request(action))
+                let request = self.look_request(action, Depth::Metadata);
+                (Job::Look { action, attempt }, request)
             }
-            Todo::LookAgain { action, attempt } => (
-                Job::LookAgain { action, attempt },
-                self.look_request(action),
-            ),
+            Todo::LookAgain { action, attempt } => {
+                // What was sent was made with what was seen: it is made anew.
+                let depth = match self.shaped.contains(&action) {
+                    true => Depth::Whole,
+                    false => Depth::Metadata,
+                };
+                let request = self.look_request(action, depth);
+                (Job::LookAgain { action, attempt }, request)
+            }
             Todo::Delete {
                 action,
                 attempt,
@@ -503,24 +526,50 @@ impl Execution {
         out.push(Effect::Request(id, request));
     }
 
-    /// A look at the metadata of one object.
-    fn look_request(&self, action: usize) -> Request {
+    /// A look at one object.
+    fn look_request(&self, action: usize, depth: Depth) -> Request {
         let Action {
             object, version, ..
         } = &self.plan.actions[action];
         Request::Observe(vec![Wanted {
             id: object.clone(),
             version: version.clone(),
-            depth: Depth::Metadata,
+            depth,
         }])
     }
 
-    fn apply_request(&self, action: usize) -> Option<ApplyRequest> {
+    /// What is sent: what is desired, but for what is ignored of an object that is there.
+    fn payload<'a>(
+        &'a self,
+        manifest: &'a Manifest,
+        verb: &Verb,
+    ) -> Result<Cow<'a, Manifest>, String> {
+        let EngineConfig {
+            differ, manager, ..
+        } = &*self.config;
+        let changes = matches!(verb, Verb::Update { .. } | Verb::Adopt { .. });
+        if !changes || differ.shaping(manifest).is_none() {
+            return Ok(Cow::Borrowed(manifest));
+        }
+        let seen = self.seen.get(manifest.id());
+        let Some(whole) = seen.and_then(|seen| seen.whole.as_deref()) else {
+            return Err("internal: the object was not read, and some of it is ignored".into());
+        };
+        let request =
+            DiffRequest::new(manifest, whole, manager).with_definitions(&self.desired.definitions);
+        differ.payload(&request).map_err(|error| error.to_string())
+    }
+
+    fn apply_request(&mut self, action: usize) -> Result<ApplyRequest, String> {
         let Action { object, verb, .. } = &self.plan.actions[action];
-        let manifest = self.desired.manifests.get(object)?.clone();
+        let Some(manifest) = self.desired.manifests.get(object) else {
+            return Err("internal: the plan names an object that is not desired".into());
+        };
+        let payload = self.payload(manifest, verb)?;
+        let shaped = matches!(payload, Cow::Owned(_));
         let precondition = |uid: &String, forced: &[FieldConflict]| match self.seen.get(object) {
-            // Only what was seen is overruled.
-            Some(seen) if !forced.is_empty() => Precondition::Version {
+            // Only what was seen is overruled, and sent back.
+            Some(seen) if shaped || !forced.is_empty() => Precondition::Version {
                 uid: uid.clone(),
                 resource_version: seen.version.clone(),
             },
@@ -531,9 +580,13 @@ impl Execution {
             Verb::Update { uid, forced, .. } | Verb::Adopt { uid, forced, .. } => {
                 (precondition(uid, forced), !forced.is_empty())
             }
-            _ => return None,
+            verb => return Err(format!("internal: {} is no write", verb.name())),
         };
-        Some(ApplyRequest::new(manifest, precondition).forced(force))
+        let request = ApplyRequest::new(payload.into_owned(), precondition).forced(force);
+        if shaped {
+            self.shaped.insert(action);
+        }
+        Ok(request)
     }
 
     /// Whether to try again, and when.
@@ -630,10 +683,11 @@ impl Execution {
 
     /// Whether the write of an action names the version that was seen.
     fn pins_version(&self, action: usize) -> bool {
-        matches!(
-            &self.plan.actions[action].verb,
-            Verb::Update { forced, .. } | Verb::Adopt { forced, .. } if !forced.is_empty()
-        )
+        self.shaped.contains(&action)
+            || matches!(
+                &self.plan.actions[action].verb,
+                Verb::Update { forced, .. } | Verb::Adopt { forced, .. } if !forced.is_empty()
+            )
     }
 
     /// An object moved while it was written. If nobody touched what is ours since the plan was

@@ -44,7 +44,7 @@ pub struct EngineConfig {
 /// requests is a matter of dropping the engine. [`Reconciler`](crate::Reconciler) is the shell
 /// that drives it with real seams; a simulation is another.
 pub struct Engine {
-    pub(super) config: EngineConfig,
+    pub(super) config: Arc<EngineConfig>,
     pub(super) policy: Arc<Policy>,
     pub(super) ids: EffectIds,
     pub(super) goal: Option<Goal>,
@@ -145,7 +145,7 @@ impl Engine {
     pub fn new(config: EngineConfig) -> Self {
         Self {
             policy: Arc::new(config.policy.clone()),
-            config,
+            config: Arc::new(config),
             ids: EffectIds::default(),
             goal: None,
             task: Task::Idle,
@@ -495,6 +495,7 @@ impl Engine {
         };
         let quiet = plan.is_empty();
         let mut execution = Execution::new(
+            Arc::clone(&self.config),
             plan,
             desired,
             observation,

@@ -29,29 +29,41 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gitops_core::{
-    DiffError, DiffRequest, Differ, Difference, Digest, FieldChange, FieldManager, FieldPath,
-    FieldValue, GroupKind, GroupVersionKind, Manifest, ObjectId, PathElement,
+    DiffError, DiffRequest, Differ, Difference, Digest, FieldChange, FieldConflict, FieldManager,
+    FieldPath, FieldValue, GroupKind, GroupVersionKind, Manifest, ObjectId, PathElement,
 };
 use serde_json::Value;
 
 use crate::equality::values_equal;
+use crate::ignore::{FieldPattern, IgnoreError, IgnoreRules};
 use crate::managed::{self, Versions};
 use crate::normalize::{self, Normalizer};
 use crate::schema::{Schema, SchemaError, Schemas, TypeRef};
+use crate::typed;
 
 mod defaults;
+mod list;
+mod mask;
 mod owners;
+mod payload;
+mod place;
 mod redact;
 mod walk;
 
+use mask::Mask;
 use owners::Owners;
-use redact::Secrets;
+use payload::{Payload, Sides};
+use place::Place;
+use redact::{ObjectSecrets, Secrets};
 use walk::Walk;
+
+pub(crate) use list::step_to;
 
 /// Compares desired with live by the schema of the kind.
 ///
@@ -77,6 +89,7 @@ pub struct SchemaDiffer {
     schemas: Schemas,
     definitions: Vec<Arc<Definition>>,
     secrets: Secrets,
+    ignore: IgnoreRules,
     normalizers: Vec<Arc<dyn Normalizer>>,
     /// Definitions that came with requests, by the digest of the manifest.
     seen: Mutex<BTreeMap<Digest, Arc<Definition>>>,
@@ -147,6 +160,7 @@ impl SchemaDiffer {
             schemas: Schemas::builtin(),
             definitions: Vec::new(),
             secrets: Secrets::default(),
+            ignore: IgnoreRules::new(),
             normalizers: Vec::new(),
             seen: Mutex::default(),
         }
@@ -210,8 +224,44 @@ impl SchemaDiffer {
         kind: GroupKind,
         path: impl IntoIterator<Item = N>,
     ) -> Self {
-        let path = path.into_iter().map(Into::into).collect();
-        self.secrets.add(kind, path);
+        self.secrets.add(kind, FieldPattern::of_names(path));
+        self
+    }
+
+    /// Marks the fields that these rules name as secret, each with all that is in it.
+    ///
+    /// ```
+    /// use gitops_core::FieldManager;
+    /// use gitops_diff::SchemaDiffer;
+    /// use serde_json::json;
+    ///
+    /// let rules = serde_json::from_value(json!([
+    ///     {"kind": "Pod", "paths": [r#".spec.containers[*].env[name="TOKEN"].value"#]},
+    /// ]))?;
+    /// let differ = SchemaDiffer::builtin().redact_fields(rules)?;
+    /// let pod = |token| {
+    ///     json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": {
+    ///         "containers": [{"name": "app", "env": [{"name": "TOKEN", "value": token}]}]}})
+    /// };
+    /// let difference = differ.compare(&pod("new"), &pod("old"), &FieldManager::new("ours")?)?;
+    /// assert!(difference.changes[0].to_string().ends_with(": secret changed"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If a rule names fields by their manager: who owns a field may change, and what is
+    /// secret must not.
+    pub fn redact_fields(mut self, rules: IgnoreRules) -> Result<Self, IgnoreError> {
+        rules.check_redaction()?;
+        self.secrets.rules.extend(rules);
+        Ok(self)
+    }
+
+    /// Adds rules for fields that are ignored: see [`ignore`](crate::ignore).
+    #[must_use]
+    pub fn with_ignore(mut self, rules: IgnoreRules) -> Self {
+        self.ignore.extend(rules);
         self
     }
 
@@ -262,26 +312,28 @@ impl SchemaDiffer {
         }
         let kind = gvk.group_kind();
         let (desired, live) = self.normalized(&kind, desired, live);
-        let api_version = gvk.api_version();
-        let known = definition.or_else(|| {
-            let mut added = self.definitions.iter().rev();
-            added.find(|known| known.is_of(&gvk)).map(AsRef::as_ref)
-        });
-        let ty = match known {
-            Some(known) => known.schema.type_of(&api_version, &gvk.kind),
-            None => self.schemas.type_of(&api_version, &gvk.kind),
-        };
+        let known = self.known(&gvk, definition);
+        let ty = self.type_of(&gvk, known);
         let go = ty
             .and_then(TypeRef::name)
             .is_some_and(|name| name.starts_with("io.k8s."));
         let with_status = known.is_some_and(|known| known.status.get(&gvk.version) == Some(&false));
+        let secret = is_secret(&gvk);
+        let (ignored, ruled) = match (
+            self.ignore.resolve(&desired, &live, ty),
+            self.secrets.rules.resolve(&desired, &live, ty),
+        ) {
+            (Ok(ignored), Ok(ruled)) => (ignored, ruled),
+            (Err(problem), _) | (_, Err(problem)) => return Err(DiffError::new(id, problem)),
+        };
+        let mask = Mask::new(ignored, secret);
         let mut walk = Walk {
             go,
-            secrets: self.secrets.of_kind(&kind),
+            secrets: self.secrets.of(kind, ruled),
+            mask: &mask,
             found: Difference::default(),
         };
         let owners = Owners::of(&live, manager.as_str());
-        let secret = gvk.group.is_empty() && gvk.kind == "Secret";
         walk.object(&desired, &live, ty, &owners, with_status, secret)
             .map_err(|mismatch| {
                 DiffError::new(id, format!("{}: {}", mismatch.path, mismatch.problem))
@@ -299,14 +351,37 @@ impl SchemaDiffer {
         Ok(found)
     }
 
+    /// The definition of a custom kind: the one that came with the request, or one added.
+    fn known<'d>(
+        &'d self,
+        gvk: &GroupVersionKind,
+        definition: Option<&'d Definition>,
+    ) -> Option<&'d Definition> {
+        definition.or_else(|| {
+            let mut added = self.definitions.iter().rev();
+            added.find(|known| known.is_of(gvk)).map(AsRef::as_ref)
+        })
+    }
+
+    fn type_of<'d>(
+        &'d self,
+        gvk: &GroupVersionKind,
+        known: Option<&'d Definition>,
+    ) -> Option<TypeRef<'d>> {
+        let api_version = gvk.api_version();
+        match known {
+            Some(known) => known.schema.type_of(&api_version, &gvk.kind),
+            None => self.schemas.type_of(&api_version, &gvk.kind),
+        }
+    }
+
     /// Both objects as they are compared. Copied only where a normaliser applies.
     fn normalized<'v>(
         &self,
         kind: &GroupKind,
         desired: &'v Value,
         live: &'v Value,
-    ) -> (std::borrow::Cow<'v, Value>, std::borrow::Cow<'v, Value>) {
-        use std::borrow::Cow;
+    ) -> (Cow<'v, Value>, Cow<'v, Value>) {
         let (mut desired, mut live) = (Cow::Borrowed(desired), Cow::Borrowed(live));
         let added = self.normalizers.iter().map(AsRef::as_ref);
         for normalizer in normalize::builtin().iter().copied().chain(added) {
@@ -383,43 +458,22 @@ impl Differ for SchemaDiffer {
     /// As the trait says. `before` is what live has, and absent where only the metadata
     /// was read.
     fn lost(&self, request: &DiffRequest<'_>) -> Vec<FieldChange> {
-        let metadata = &request.live["metadata"];
-        // Whoever lists many objects leaves the owners out. That nobody is known to own a field
-        // doesn't mean that we lost it.
-        let owners = metadata["managedFields"].as_array();
-        if owners.is_none_or(Vec::is_empty) {
-            return Vec::new();
-        }
-        let gvk = request.desired.gvk();
-        let Ok(definition) = self.definition(request) else {
+        let Some(Loss {
+            desired,
+            fields,
+            secrets,
+        }) = self.loss(request)
+        else {
             return Vec::new();
         };
-        let added = self
-            .definitions
-            .iter()
-            .rev()
-            .find(|known| known.is_of(&gvk));
-        let desired = request.desired.value();
-        let manager = request.manager.as_str();
-        let lost = match (
-            definition.as_ref().or(added),
-            self.schemas.kind(&gvk.group, &gvk.kind),
-        ) {
-            (Some(known), _) => {
-                let kind = known.schema.kind(&gvk.group, &gvk.kind);
-                managed::lost(&kind, &desired, metadata, manager)
-            }
-            (None, Some(kind)) => managed::lost(&kind, &desired, metadata, manager),
-            (None, None) => managed::lost(&Deduced, &desired, metadata, manager),
-        };
-        let secrets = self.secrets.of_kind(&gvk.group_kind());
         let read = |path: &FieldPath| {
             let first = path.elements().first();
             is_whole(request.live) || first == Some(&PathElement::Field("metadata".to_owned()))
         };
-        lost.unwrap_or_default()
+        fields
             .into_iter()
-            .map(|field| FieldChange {
+            .filter(|(_, ignored)| !ignored)
+            .map(|(field, _)| FieldChange {
                 before: if read(&field.path) {
                     secrets.show_at(&field.path, at(request.live, &field.path))
                 } else {
@@ -431,6 +485,124 @@ impl Differ for SchemaDiffer {
             })
             .collect()
     }
+
+    fn shaping(&self, desired: &Manifest) -> Option<Digest> {
+        self.ignore.digest_for(desired)
+    }
+
+    fn is_settled(&self, request: &DiffRequest<'_>) -> bool {
+        !self.ignore.is_empty()
+            && self.loss(request).is_some_and(|loss| {
+                !loss.fields.is_empty() && loss.fields.iter().all(|(_, ignored)| *ignored)
+            })
+    }
+
+    /// See [`ignore`](crate::ignore) for what is sent in the ignored places.
+    fn payload<'a>(&self, request: &DiffRequest<'a>) -> Result<Cow<'a, Manifest>, DiffError> {
+        if self.shaping(request.desired).is_none() {
+            return Ok(Cow::Borrowed(request.desired));
+        }
+        let id = || request.desired.id().clone();
+        let definition = self.definition(request)?;
+        let gvk = request.desired.gvk();
+        let ty = self.type_of(&gvk, self.known(&gvk, definition.as_deref()));
+        let desired = request.desired.value();
+        let live = request.live;
+        let ignored = self
+            .ignore
+            .resolve(&desired, live, ty)
+            .map_err(|problem| DiffError::new(id(), problem))?;
+        if ignored.is_empty() {
+            return Ok(Cow::Borrowed(request.desired));
+        }
+        let mask = Mask::new(ignored, is_secret(&gvk));
+        let manager = request.manager.as_str();
+        let ours = match managed::own_entry(&live["metadata"], manager) {
+            // The error may hold a value.
+            Some(own) => typed::extract(live, &own.fields, ty.unwrap_or(Schema::deduced()))
+                .map_err(|_| DiffError::new(id(), "live doesn't fit the schema of its kind"))?,
+            None => Value::Null,
+        };
+        let sides = Sides {
+            desired: Some(&desired),
+            live: Some(live),
+            ours: Some(&ours),
+            ty,
+        };
+        let owners = Owners::of(live, manager);
+        let made = Payload { mask: &mask }
+            .at(sides, &Place::ROOT, &owners)
+            .unwrap_or(Value::Null);
+        let manifest = Manifest::new(made, request.desired.origin().clone())
+            .map_err(|error| DiffError::new(id(), "what is sent is no object").because(error))?;
+        Ok(if manifest.digest() == request.desired.digest() {
+            Cow::Borrowed(request.desired)
+        } else {
+            Cow::Owned(manifest)
+        })
+    }
+}
+
+/// What was lost of one object.
+struct Loss<'s> {
+    desired: Value,
+    /// Each with whether it is ignored.
+    fields: Vec<(FieldConflict, bool)>,
+    secrets: ObjectSecrets<'s>,
+}
+
+impl SchemaDiffer {
+    /// What can be said from the metadata alone; none if that is nothing.
+    fn loss(&self, request: &DiffRequest<'_>) -> Option<Loss<'_>> {
+        let metadata = &request.live["metadata"];
+        // Whoever lists many objects leaves the owners out. That nobody is known to own a field
+        // doesn't mean that we lost it.
+        if metadata["managedFields"]
+            .as_array()
+            .is_none_or(Vec::is_empty)
+        {
+            return None;
+        }
+        let gvk = request.desired.gvk();
+        let definition = self.definition(request).ok()?;
+        let desired = request.desired.value();
+        let manager = request.manager.as_str();
+        let known = self.known(&gvk, definition.as_deref());
+        let lost = match (known, self.schemas.kind(&gvk.group, &gvk.kind)) {
+            (Some(known), _) => {
+                let kind = known.schema.kind(&gvk.group, &gvk.kind);
+                managed::lost(&kind, &desired, metadata, manager)
+            }
+            (None, Some(kind)) => managed::lost(&kind, &desired, metadata, manager),
+            (None, None) => managed::lost(&Deduced, &desired, metadata, manager),
+        };
+        let lost = lost.ok()?;
+        let ty = self.type_of(&gvk, known);
+        let ignored = self.ignore.resolve(&desired, request.live, ty).ok()?;
+        let ruled = self
+            .secrets
+            .rules
+            .resolve(&desired, request.live, ty)
+            .ok()?;
+        let mask = Mask::new(ignored, is_secret(&gvk));
+        let owners = Owners::of(request.live, manager);
+        let fields = lost
+            .into_iter()
+            .map(|field| {
+                let ignored = !mask.is_empty() && mask.covers(&field.path, &owners);
+                (field, ignored)
+            })
+            .collect();
+        Some(Loss {
+            desired,
+            fields,
+            secrets: self.secrets.of(gvk.group_kind(), ruled),
+        })
+    }
+}
+
+fn is_secret(kind: &GroupVersionKind) -> bool {
+    kind.group.is_empty() && kind.kind == "Secret"
 }
 
 /// A kind of which nothing is known.

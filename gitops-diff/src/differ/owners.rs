@@ -3,6 +3,7 @@
 use gitops_core::{FieldConflict, FieldOwner, FieldPath};
 use serde_json::Value;
 
+use super::place::Reach;
 use crate::fieldset::Step;
 
 /// The entries of `managedFields` at one place of the object. The raw `fieldsV1` are
@@ -100,6 +101,21 @@ impl<'a> Owners<'a> {
                 .filter_map(|(entry, fields)| Some((*entry, fields.get(key)?)))
                 .collect(),
         }
+    }
+
+    /// How this place stands to the fields of others whose name is `wanted`.
+    pub(super) fn reach_of(&self, wanted: impl Fn(&str) -> bool) -> Reach {
+        let mut reach = Reach::Open;
+        for (entry, fields) in &self.others {
+            let manager = entry.get("manager").and_then(Value::as_str);
+            if !manager.is_some_and(&wanted) {
+                continue;
+            }
+            // One that owns an element of a list needn't own all that is in it.
+            let leaf = fields.as_object().is_some_and(serde_json::Map::is_empty);
+            reach = reach.max(if leaf { Reach::Within } else { Reach::Holds });
+        }
+        reach
     }
 
     /// Whether we own this very field.

@@ -1,67 +1,20 @@
 //! The comparison itself: desired and live, along the schema and the owners.
 
 use std::borrow::Cow;
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
-use gitops_core::{Difference, FieldChange, FieldPath, PathElement};
+use gitops_core::{Difference, FieldChange, FieldPath};
 use serde_json::{Map, Value};
 
 use super::defaults::{is_default, is_refilled};
+use super::list::{Lookup, SMALL, has_keys, keys_of};
+use super::mask::Mask;
 use super::owners::Owners;
-use super::redact::{KindSecrets, Reach};
+use super::place::{Place, Reach};
+use super::redact::ObjectSecrets;
 use crate::equality::{decode, scalars_equal, values_equal};
 use crate::fieldset::Step;
 use crate::schema::{ListType, MapType, TypeRef};
-
-/// Where we are: a chain of steps, joined to a path when one is needed.
-pub(super) struct Place<'p> {
-    parent: Option<&'p Place<'p>>,
-    step: Option<&'p Step<'p>>,
-}
-
-impl<'p> Place<'p> {
-    pub(super) const ROOT: Place<'static> = Place {
-        parent: None,
-        step: None,
-    };
-
-    /// How many steps it is from the root.
-    pub(super) fn depth(&self) -> usize {
-        self.parent.map_or(0, |parent| parent.depth() + 1)
-    }
-
-    pub(super) fn then(&'p self, step: &'p Step<'p>) -> Place<'p> {
-        Place {
-            parent: Some(self),
-            step: Some(step),
-        }
-    }
-
-    pub(super) fn path(&self) -> FieldPath {
-        fn collect(place: &Place<'_>, out: &mut Vec<PathElement>) {
-            if let Some(parent) = place.parent {
-                collect(parent, out);
-            }
-            out.extend(place.step.map(Step::to_element));
-        }
-        let mut elements = Vec::new();
-        collect(self, &mut elements);
-        elements.into_iter().collect()
-    }
-
-    /// The member names on the way; `None` for list elements.
-    pub(super) fn names(&self, out: &mut Vec<Option<&'p str>>) {
-        if let Some(parent) = self.parent {
-            parent.names(out);
-        }
-        match self.step {
-            Some(Step::Field(name)) => out.push(Some(name.as_ref())),
-            Some(_) => out.push(None),
-            None => {}
-        }
-    }
-}
 
 /// Why two objects can't be compared: where, and what is wrong.
 pub(super) struct Mismatch {
@@ -74,7 +27,8 @@ type Outcome = Result<(), Mismatch>;
 pub(super) struct Walk<'w> {
     /// Whether the type is one of Go, whose empty members aren't written.
     pub(super) go: bool,
-    pub(super) secrets: KindSecrets<'w>,
+    pub(super) secrets: ObjectSecrets<'w>,
+    pub(super) mask: &'w Mask<'w>,
     pub(super) found: Difference,
 }
 
@@ -188,6 +142,9 @@ impl Walk<'_> {
                 place: &place.then(&step),
                 owners: &owners.field(name),
             };
+            if self.ignores(here) {
+                continue;
+            }
             let bytes = here.live.and_then(Value::as_str).and_then(decode);
             if bytes.as_deref() == Some(text.as_bytes()) {
                 self.as_desired(here);
@@ -246,6 +203,9 @@ impl Walk<'_> {
             place: &around.place.then(&step),
             owners: &around.owners.field(name),
         };
+        if self.ignores(here) {
+            return Ok(());
+        }
         let Some(live) = live else {
             let plain = is_default(around.ty, name, desired)
                 && (is_zero(desired) || matches!(desired, Value::Object(_)));
@@ -280,8 +240,9 @@ impl Walk<'_> {
         }
         match desired {
             Value::Object(members)
-                if self.secrets.reach(here.place) == Reach::Holds
-                    && here.owners.rival().is_none() =>
+                if self.holds_ignored(here) && !members.is_empty()
+                    || self.secrets.reach(here.place) == Reach::Holds
+                        && here.owners.rival().is_none() =>
             {
                 for (name, value) in members {
                     self.member(name, value, here)?;
@@ -315,12 +276,12 @@ impl Walk<'_> {
         match (desired, live) {
             (Value::Object(wanted), Value::Object(_)) => {
                 let atomic = here.ty.and_then(TypeRef::map_type) == Some(MapType::Atomic);
-                if atomic || wanted.is_empty() {
-                    if atomic && !self.same(desired, live, here.ty) {
-                        self.change(here, Some(live), Some(desired));
-                    } else {
-                        self.as_desired(here);
-                    }
+                if atomic {
+                    self.whole(desired, live, here);
+                    return Ok(());
+                }
+                if wanted.is_empty() {
+                    self.as_desired(here);
                     return Ok(());
                 }
                 for (name, value) in wanted {
@@ -336,11 +297,7 @@ impl Walk<'_> {
                         Ok(())
                     }
                     _ => {
-                        if self.same(desired, live, here.ty) {
-                            self.as_desired(here);
-                        } else {
-                            self.change(here, Some(live), Some(desired));
-                        }
+                        self.whole(desired, live, here);
                         Ok(())
                     }
                 }
@@ -356,6 +313,29 @@ impl Walk<'_> {
         }
     }
 
+    /// A list or map that the server takes as one value.
+    fn whole(&mut self, desired: &Value, live: &Value, here: Around<'_>) {
+        let laid = self
+            .holds_ignored(here)
+            .then(|| self.mask.overlay(here.place, desired, live));
+        let desired = laid.as_ref().unwrap_or(desired);
+        if self.same(desired, live, here.ty) {
+            self.as_desired(here);
+        } else {
+            self.change(here, Some(live), Some(desired));
+        }
+    }
+
+    /// Whether a field is ignored.
+    fn ignores(&self, here: Around<'_>) -> bool {
+        !self.mask.is_empty() && self.mask.reach(here.place, here.owners) == Reach::Within
+    }
+
+    /// Whether something in a field may be ignored.
+    fn holds_ignored(&self, here: Around<'_>) -> bool {
+        !self.mask.is_empty() && self.mask.reach(here.place, here.owners) == Reach::Holds
+    }
+
     fn set(&mut self, wanted: &[Value], has: &[Value], here: Around<'_>) {
         let format = here.ty.and_then(TypeRef::items).and_then(TypeRef::format);
         let listed: Option<HashSet<String>> =
@@ -368,6 +348,9 @@ impl Walk<'_> {
                 place: &here.place.then(&step),
                 owners: &here.owners.element(&step),
             };
+            if self.ignores(element) {
+                continue;
+            }
             let there = match &listed {
                 Some(listed) => listed.contains(&value.to_string()),
                 None => has.iter().any(|item| scalars_equal(value, item, format)),
@@ -407,6 +390,9 @@ impl Walk<'_> {
                 place: &place,
                 owners: &here.owners.element(&step),
             };
+            if self.ignores(element_here) {
+                continue;
+            }
             match element_here.live {
                 Some(_) if lookup.is_double(has, keys, ty) => {
                     // A plain update may leave an element twice; an apply makes it one.
@@ -464,6 +450,9 @@ impl Walk<'_> {
         };
         let owners = around.owners.at(key);
         let place = around.place.then(&step);
+        if !self.mask.is_empty() && self.mask.reach(&place, &owners) == Reach::Within {
+            return;
+        }
         let (wanted, live, ty) = match &step {
             Step::Field(name) => (
                 desired.and_then(|desired| desired.get(name.as_ref())),
@@ -507,7 +496,11 @@ impl Walk<'_> {
             place: &place,
             owners: &owners,
         };
-        if wanted.is_none() && owners.is_ours() && !owners.shared() {
+        // What is ignored in it stays, and so it does itself.
+        let stays = matches!(step, Step::Field(_))
+            && self.holds_ignored(here)
+            && self.mask.keeps(live, here.ty, here.place, here.owners);
+        if wanted.is_none() && owners.is_ours() && !owners.shared() && !stays {
             let refilled = matches!(&step, Step::Field(name)
                 if is_refilled(around.ty, around.live, name, around.place.depth()));
             if !refilled {
@@ -564,132 +557,5 @@ fn is_zero(value: &Value) -> bool {
         Value::String(text) => text.is_empty(),
         Value::Array(items) => items.is_empty(),
         Value::Object(members) => members.is_empty(),
-    }
-}
-
-type Keys<'k> = Vec<(Cow<'k, str>, Cow<'k, Value>)>;
-
-/// The value of a key of a list element: what it states, or the key's default.
-fn key_value<'k>(element: &'k Value, key: &str, list: TypeRef<'k>) -> Option<&'k Value> {
-    match element.get(key) {
-        Some(value) if !value.is_null() => Some(value),
-        _ => list.items()?.field(key)?.default(),
-    }
-}
-
-/// The keys of a list element, sorted by name. `None` if one is missing that has no
-/// default, or if it isn't an object.
-fn keys_of<'k>(element: &'k Value, list: TypeRef<'k>) -> Option<Keys<'k>> {
-    if !element.is_object() {
-        return None;
-    }
-    let mut keys = list
-        .list_keys()
-        .map(|key| {
-            Some((
-                Cow::Borrowed(key),
-                Cow::Borrowed(key_value(element, key, list)?),
-            ))
-        })
-        .collect::<Option<Keys<'k>>>()?;
-    keys.sort_by(|(a, _), (b, _)| a.cmp(b));
-    Some(keys)
-}
-
-fn has_keys(element: &Value, keys: &Keys<'_>, list: TypeRef<'_>) -> bool {
-    keys.iter().all(|(name, wanted)| {
-        key_value(element, name, list).is_some_and(|value| values_equal(value, wanted))
-    })
-}
-
-/// Lists up to this length are searched, longer ones get an index.
-const SMALL: usize = 16;
-
-/// Finds elements of a list by their keys.
-struct Lookup {
-    index: Option<HashMap<String, usize>>,
-    /// Keys that occur more than once, where there is an index.
-    doubles: HashSet<String>,
-}
-
-fn text_of(keys: &Keys<'_>) -> String {
-    let mut text = String::new();
-    for (name, value) in keys {
-        text.push_str(name);
-        text.push('=');
-        text.push_str(&value.to_string());
-        text.push(',');
-    }
-    text
-}
-
-impl Lookup {
-    fn empty(length: usize) -> Self {
-        Self {
-            index: (length > SMALL).then(HashMap::new),
-            doubles: HashSet::new(),
-        }
-    }
-
-    fn new(list: &[Value], ty: TypeRef<'_>) -> Self {
-        let mut lookup = Self::empty(list.len());
-        if let Some(index) = &mut lookup.index {
-            for (at, element) in list.iter().enumerate() {
-                let Some(keys) = keys_of(element, ty) else {
-                    continue;
-                };
-                let text = text_of(&keys);
-                match index.entry(text) {
-                    Entry::Vacant(entry) => {
-                        entry.insert(at);
-                    }
-                    Entry::Occupied(entry) => {
-                        lookup.doubles.insert(entry.key().clone());
-                    }
-                }
-            }
-        }
-        lookup
-    }
-
-    /// The element with these keys; `hint` is where it probably is.
-    fn find<'l>(
-        &self,
-        list: &'l [Value],
-        hint: usize,
-        keys: &Keys<'_>,
-        ty: TypeRef<'_>,
-    ) -> Option<&'l Value> {
-        let hinted = list.get(hint).filter(|item| has_keys(item, keys, ty));
-        if hinted.is_some() && self.index.is_none() {
-            return hinted;
-        }
-        match &self.index {
-            Some(index) => list.get(*index.get(&text_of(keys))?),
-            None => list.iter().find(|item| has_keys(item, keys, ty)),
-        }
-    }
-
-    /// Whether the list has several elements with these keys.
-    fn is_double(&self, list: &[Value], keys: &Keys<'_>, ty: TypeRef<'_>) -> bool {
-        match &self.index {
-            Some(_) => self.doubles.contains(&text_of(keys)),
-            None => list
-                .iter()
-                .filter(|item| has_keys(item, keys, ty))
-                .nth(1)
-                .is_some(),
-        }
-    }
-
-    /// Whether an element before `at` has the same keys.
-    fn has_before(&mut self, list: &[Value], at: usize, keys: &Keys<'_>, ty: TypeRef<'_>) -> bool {
-        match &mut self.index {
-            Some(index) => index.insert(text_of(keys), at).is_some(),
-            None => list
-                .iter()
-                .take(at)
-                .any(|earlier| has_keys(earlier, keys, ty)),
-        }
     }
 }

@@ -349,7 +349,7 @@ fn tokens(path: &str) -> usize {
 }
 
 /// One step of a JSON pointer. In one pass, so `~01` is `~1` and not `/`.
-fn unescape(part: &str) -> String {
+pub(crate) fn unescape(part: &str) -> String {
     if !part.contains('~') {
         return part.to_owned();
     }
