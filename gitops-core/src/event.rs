@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::{
     Digest, FieldChange, FieldConflict, ObjectId, ObjectReport, Plan, ReconcilerName, Report,
-    Revision, RevisionId,
+    Revision, RevisionId, Signer,
 };
 
 /// One thing that happened in a reconciler.
@@ -151,6 +151,9 @@ pub struct AuditRecord {
     pub revision: RevisionId,
     /// Who wrote the revision.
     pub author: Option<String>,
+    /// Whose signatures under the revision were checked and are good.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub signers: Vec<Signer>,
     /// The first line of the revision's message.
     pub subject: String,
     /// As part of which plan.
@@ -178,6 +181,7 @@ impl AuditRecord {
             reconciler: event.reconciler.clone(),
             revision: revision.id.clone(),
             author: revision.author.as_ref().map(|author| author.name.clone()),
+            signers: revision.signers.clone(),
             subject: revision.subject().to_owned(),
             plan: *plan,
             report: (**report).clone(),

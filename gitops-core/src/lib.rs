@@ -236,7 +236,7 @@ pub use reconciler::{BuildError, EventStream, Reconciler, ReconcilerBuilder};
 pub use redact::Redacted;
 pub use renderer::{RenderError, Rendered, Renderer};
 pub use report::{ObjectOutcome, ObjectReport, Report};
-pub use revision::{Person, Revision, RevisionId};
+pub use revision::{Person, Revision, RevisionId, Signer};
 pub use snapshot::{
     EntryKind, Snapshot, SnapshotError, SnapshotLimits, Tree, TreeContent, TreeEntry,
 };

@@ -59,6 +59,40 @@ impl fmt::Display for Person {
     }
 }
 
+/// Somebody whose signature under a revision a source checked and found to be good.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Signer {
+    /// Who, as the trusted keys name them: an OpenPGP user id, an SSH principal. Not what
+    /// the revision says of itself.
+    pub name: String,
+    /// The fingerprint of the key.
+    pub key: String,
+    /// What was signed: for Git, the id of a commit or of a tag.
+    pub object: String,
+}
+
+impl Signer {
+    /// A signer whose signature was checked: name, fingerprint of the key, and what was
+    /// signed.
+    #[must_use]
+    pub fn new(name: impl Into<String>, key: impl Into<String>, object: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            key: key.into(),
+            object: object.into(),
+        }
+    }
+}
+
+impl fmt::Display for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.name, self.key)
+    }
+}
+
 /// One state of a source, which never changes: for Git, a commit.
 ///
 /// Who made it, when and why travels with it into the plan, the events and the audit
@@ -76,6 +110,13 @@ pub struct Revision {
     /// Who wrote it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<Person>,
+    /// Who put it where it is, if that is somebody else: for Git, the committer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub committer: Option<Person>,
+    /// Whose signatures under it were checked and are good, in the order of their names.
+    /// None when nobody asked for signatures, or the source knows none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signers: Vec<Signer>,
     /// When it was committed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemars", schemars(with = "Option<String>"))]
@@ -93,6 +134,8 @@ impl Revision {
             id: RevisionId::new(id),
             reference: None,
             author: None,
+            committer: None,
+            signers: Vec::new(),
             time: None,
             message: String::new(),
         }
@@ -112,6 +155,26 @@ impl Revision {
             name: name.into(),
             email: email.into(),
         });
+        self
+    }
+
+    /// Adds who put it where it is.
+    #[must_use]
+    pub fn with_committer(mut self, name: impl Into<String>, email: impl Into<String>) -> Self {
+        self.committer = Some(Person {
+            name: name.into(),
+            email: email.into(),
+        });
+        self
+    }
+
+    /// Adds whose signatures were checked and are good. Only a source that did check them
+    /// may say so.
+    #[must_use]
+    pub fn with_signers(mut self, signers: impl IntoIterator<Item = Signer>) -> Self {
+        self.signers.extend(signers);
+        self.signers.sort();
+        self.signers.dedup();
         self
     }
 
@@ -154,5 +217,25 @@ impl fmt::Display for Revision {
             write!(f, " by {}", author.name)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signers_travel_and_a_revision_without_them_reads_as_before() {
+        let ann = Signer::new("ann@example.com", "SHA256:abc", "1234");
+        let revision = Revision::new("1234")
+            .with_committer("Forge", "forge@example.com")
+            .with_signers([ann.clone(), ann.clone()]);
+        let text = serde_json::to_string(&revision).unwrap();
+        let back: Revision = serde_json::from_str(&text).unwrap();
+        assert_eq!(back.signers, [ann]);
+        assert_eq!(back.committer, revision.committer);
+        let old: Revision = serde_json::from_str(r#"{"id":"1234"}"#).unwrap();
+        assert!(old.signers.is_empty() && old.committer.is_none());
+        assert_eq!(serde_json::to_string(&old).unwrap(), r#"{"id":"1234"}"#);
     }
 }

@@ -101,6 +101,8 @@ pub enum SourceErrorKind {
     NotFound,
     /// What the server or the store answered is broken or contradicts itself.
     Corrupt,
+    /// It is there and can be read, and is not signed, or did not move, as it has to.
+    Untrusted,
     /// There is more than a limit allows.
     Limit,
     /// What we were told to read can't be right: a URL, a path.

@@ -21,12 +21,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use gix::ObjectId;
+use gix::objs::Kind;
 
 use crate::commit;
 use crate::error::GitError;
 use crate::objects::Objects;
 use crate::operation::Operation;
-use crate::remote::{PackSink, Remote, TransferLimits};
+use crate::remote::{Content, PackSink, Remote, TransferLimits, Wanted};
 use crate::tree::Keeper;
 
 /// A generation with more packs begins anew: every pack makes every look-up longer.
@@ -34,9 +35,24 @@ const MAX_PACKS: usize = 100;
 /// As many of the newest commits are named to the server as what we have.
 const MAX_HAVES: usize = 16;
 
+/// Where a cache is, and what is in it.
+#[derive(Debug, Clone)]
+pub(crate) struct CachePlace {
+    /// None for a temporary folder of its own.
+    pub(crate) parent: Option<PathBuf>,
+    /// What tells the repository from others.
+    pub(crate) key: String,
+    pub(crate) content: Content,
+    pub(crate) max_bytes: u64,
+}
+
 /// The cache of one repository.
+///
+/// Histories have caches of their own, so that a commit that is there is there with all that
+/// belongs to it.
 pub(crate) struct Cache {
     folder: PathBuf,
+    content: Content,
     max_bytes: u64,
     open: Mutex<Option<Arc<Generation>>>,
     /// A folder of our own, removed with us.
@@ -44,8 +60,13 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    /// Below `parent`, or in a temporary folder of its own.
-    pub(crate) fn new(parent: Option<&Path>, key: &str, max_bytes: u64) -> Result<Self, GitError> {
+    pub(crate) fn new(place: &CachePlace) -> Result<Self, GitError> {
+        let CachePlace {
+            parent,
+            key,
+            content,
+            max_bytes,
+        } = place;
         let (parent, temporary) = match parent {
             Some(parent) => (parent.to_owned(), None),
             None => {
@@ -56,34 +77,40 @@ impl Cache {
                 (temporary.path().to_owned(), Some(temporary))
             }
         };
-        let folder = parent.join(folder_name(key));
+        let kind = match content {
+            Content::Files => "",
+            Content::History { trees: false } => "-history",
+            Content::History { trees: true } => "-trees",
+        };
+        let folder = parent.join(folder_name(key) + kind);
         make_private(&folder).map_err(failed(&folder, "make the folder"))?;
         Ok(Self {
             folder,
-            max_bytes,
+            content: *content,
+            max_bytes: *max_bytes,
             open: Mutex::default(),
             _temporary: temporary,
         })
     }
 
-    /// A generation that holds this commit, fetched if need be.
+    /// A generation that holds this, fetched if need be.
     pub(crate) fn ensure(
         &self,
-        id: ObjectId,
+        want: Wanted,
         remote: &Remote,
         operation: &Operation,
         limits: TransferLimits,
     ) -> Result<Arc<Generation>, GitError> {
-        if let Some(generation) = self.current(id.kind(), limits)
-            && generation.holds(id, operation)
+        if let Some(generation) = self.current(want.commit.kind(), limits)
+            && generation.holds(want, operation)
         {
             return Ok(generation);
         }
         let _lock = self.lock(operation)?;
         // Somebody else may have fetched it while we waited.
-        let current = self.current(id.kind(), limits);
+        let current = self.current(want.commit.kind(), limits);
         if let Some(generation) = &current
-            && generation.holds(id, operation)
+            && generation.holds(want, operation)
         {
             return Ok(Arc::clone(generation));
         }
@@ -91,7 +118,7 @@ impl Cache {
             && !generation.is_damaged()
             && !generation.is_full(self.max_bytes)
         {
-            match generation.fetch(id, remote, operation, limits) {
+            match generation.fetch(want, remote, operation, limits) {
                 Ok(()) => return Ok(generation),
                 Err(error) if error.blames_cache() && operation.check().is_ok() => {
                     tracing::warn!(
@@ -104,23 +131,24 @@ impl Cache {
                 Err(error) => return Err(error),
             }
         }
-        self.start_over(id, remote, operation, limits)
+        self.start_over(want, remote, operation, limits)
     }
 
     fn start_over(
         &self,
-        id: ObjectId,
+        want: Wanted,
         remote: &Remote,
         operation: &Operation,
         limits: TransferLimits,
     ) -> Result<Arc<Generation>, GitError> {
         let name = self.next_name()?;
         let folder = self.folder.join(&name);
-        let fetched = Generation::create(&folder, id.kind())
-            .and_then(|()| Generation::open(&folder, id.kind(), limits))
+        let hash = want.commit.kind();
+        let fetched = Generation::create(&folder, hash)
+            .and_then(|()| Generation::open(&folder, hash, self.content, limits))
             .map_err(failed(&folder, "make a repository"))
             .and_then(|generation| {
-                generation.fetch(id, remote, operation, limits)?;
+                generation.fetch(want, remote, operation, limits)?;
                 self.publish(&name)?;
                 Ok(Arc::new(generation))
             });
@@ -155,7 +183,7 @@ impl Cache {
         {
             return Some(Arc::clone(generation));
         }
-        let generation = Arc::new(Generation::open(&folder, hash, limits).ok()?);
+        let generation = Arc::new(Generation::open(&folder, hash, self.content, limits).ok()?);
         *opened = Some(Arc::clone(&generation));
         Some(generation)
     }
@@ -239,6 +267,7 @@ impl Cache {
 /// One bare repository that only grows.
 pub(crate) struct Generation {
     folder: PathBuf,
+    content: Content,
     objects: Objects,
     damaged: AtomicBool,
     object_bytes: u64,
@@ -262,7 +291,12 @@ impl Generation {
         fs::write(folder.join("in-use"), "")
     }
 
-    fn open(folder: &Path, hash: gix::hash::Kind, limits: TransferLimits) -> io::Result<Self> {
+    fn open(
+        folder: &Path,
+        hash: gix::hash::Kind,
+        content: Content,
+        limits: TransferLimits,
+    ) -> io::Result<Self> {
         let in_use = File::open(folder.join("in-use"))?;
         match in_use.try_lock_shared() {
             Ok(()) => {}
@@ -274,23 +308,37 @@ impl Generation {
             objects: Objects::open(&folder.join("objects"), hash, limits.object_bytes)?,
             damaged: AtomicBool::new(folder.join("damaged").exists()),
             folder: folder.to_owned(),
+            content,
             object_bytes: limits.object_bytes,
             _in_use: in_use,
         })
     }
 
-    fn holds(&self, id: ObjectId, operation: &Operation) -> bool {
-        !self.is_damaged()
-            && commit::read(&self.objects, id, None, &operation.remote())
-                .and_then(|commit| self.has_tree(commit.tree, operation))
-                .is_ok()
+    fn holds(&self, want: Wanted, operation: &Operation) -> bool {
+        !self.is_damaged() && self.has(want, operation).is_ok()
     }
 
-    fn has_tree(&self, tree: ObjectId, operation: &Operation) -> Result<(), GitError> {
-        match self.objects.kind(&tree) {
-            Ok(gix::objs::Kind::Tree) => Ok(()),
-            Ok(kind) => Err(self.bad_object(tree, format!("is a {kind}, not a tree"), operation)),
-            Err(error) => Err(self.bad_object(tree, error.to_string(), operation)),
+    fn has(&self, want: Wanted, operation: &Operation) -> Result<(), GitError> {
+        let commit = commit::read(&self.objects, want.commit, None, &operation.remote())?;
+        if let Some(tag) = want.tag {
+            self.has_object(tag, Kind::Tag, operation)?;
+        }
+        match self.content {
+            Content::History { trees: false } => Ok(()),
+            _ => self.has_object(commit.tree, Kind::Tree, operation),
+        }
+    }
+
+    fn has_object(
+        &self,
+        id: ObjectId,
+        wanted: Kind,
+        operation: &Operation,
+    ) -> Result<(), GitError> {
+        match self.objects.kind(&id) {
+            Ok(kind) if kind == wanted => Ok(()),
+            Ok(kind) => Err(self.bad_object(id, format!("is a {kind}, not a {wanted}"), operation)),
+            Err(error) => Err(self.bad_object(id, error.to_string(), operation)),
         }
     }
 
@@ -325,7 +373,7 @@ impl Generation {
     /// Fetches a commit. The caller holds the lock.
     fn fetch(
         &self,
-        id: ObjectId,
+        want: Wanted,
         remote: &Remote,
         operation: &Operation,
         limits: TransferLimits,
@@ -334,7 +382,8 @@ impl Generation {
         let haves = self.fetched();
         tracing::debug!(
             remote = operation.remote(),
-            commit = %id,
+            commit = %want.commit,
+            content = ?self.content,
             have = haves.len(),
             "fetching"
         );
@@ -342,10 +391,9 @@ impl Generation {
             generation: self,
             haves,
         };
-        remote.fetch(id, &into, operation, limits)?;
-        let commit = commit::read(&self.objects, id, None, &operation.remote())?;
-        self.has_tree(commit.tree, operation)?;
-        self.remember(id, into.haves)
+        remote.fetch(want, &into, operation, limits)?;
+        self.has(want, operation)?;
+        self.remember(want.commit, into.haves)
     }
 
     /// Removes what a fetch that was killed left behind. The caller holds the lock.
@@ -408,6 +456,10 @@ struct Fetching<'a> {
 impl PackSink for Fetching<'_> {
     fn haves(&self) -> &[ObjectId] {
         &self.haves
+    }
+
+    fn content(&self) -> Content {
+        self.generation.content
     }
 
     fn shallow_file(&self) -> PathBuf {
@@ -485,7 +537,7 @@ fn is_generation(name: &str) -> bool {
 }
 
 /// Writes a file so that readers see the old content or the new.
-fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let new = path.with_extension("new");
     fs::write(&new, content)?;
     fs::rename(&new, path)

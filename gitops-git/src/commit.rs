@@ -10,7 +10,7 @@ use crate::objects::{ObjectError, Objects};
 
 /// Larger commits are refused: the largest known, with hundreds of parents and signatures,
 /// have tens of kilobytes.
-const MAX_COMMIT: u64 = 1 << 20;
+pub(crate) const MAX_COMMIT: u64 = 1 << 20;
 /// The rest of a longer message is cut off: it goes into plans, events and audit records.
 const MAX_MESSAGE: usize = 16 << 10;
 
@@ -64,6 +64,16 @@ fn describe(id: ObjectId, reference: Option<&str>, commit: &CommitRef<'_>) -> Re
         revision = revision.with_author(
             one_line(&author.name.to_str_lossy()),
             one_line(&author.email.to_str_lossy()),
+        );
+    }
+    if let Ok(committer) = commit.committer()
+        && !commit
+            .author()
+            .is_ok_and(|author| (author.name, author.email) == (committer.name, committer.email))
+    {
+        revision = revision.with_committer(
+            one_line(&committer.name.to_str_lossy()),
+            one_line(&committer.email.to_str_lossy()),
         );
     }
     let time = commit

@@ -105,6 +105,16 @@ pub enum GitError {
         /// What was looked for.
         reference: String,
     },
+    /// Two tags are the same version and lead to different commits.
+    #[error("{remote}: the tags {one} and {other} are one version at two commits; remove one")]
+    AmbiguousTags {
+        /// Host and path.
+        remote: String,
+        /// A tag.
+        one: String,
+        /// Another.
+        other: String,
+    },
     /// The name leads to something that has no files.
     #[error("{remote}: {reference} is a {kind}, not a commit")]
     NotACommit {
@@ -191,6 +201,51 @@ pub enum GitError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A commit or a tag is not signed as [`Trust`](crate::Trust) asks for.
+    #[error("{remote}: {object} can't be trusted: {reason}")]
+    Unverified {
+        /// Host and path.
+        remote: String,
+        /// The id of the commit or the tag.
+        object: String,
+        /// What is wrong with its signature.
+        reason: crate::SignatureError,
+    },
+    /// The signatures are good, and [`Trust`](crate::Trust) asks for something else as well.
+    #[error("{remote}: commit {revision} is not allowed: {reason}")]
+    Disallowed {
+        /// Host and path.
+        remote: String,
+        /// The commit.
+        revision: String,
+        /// What is asked for.
+        reason: String,
+    },
+    /// What is followed moved to a commit that does not come from the one accepted last.
+    #[error(
+        "{remote}: {reference} was rewritten: {to} does not come from {from}, which was accepted \
+         last; if that is meant, allow it with GitSource::allow_rewrite"
+    )]
+    Rewritten {
+        /// Host and path.
+        remote: String,
+        /// The ref.
+        reference: String,
+        /// The commit accepted last.
+        from: String,
+        /// The commit that is there now.
+        to: String,
+    },
+    /// What was accepted last can't be read or kept.
+    #[error("{remote}: what was accepted last could not be {action}")]
+    Accepted {
+        /// Host and path.
+        remote: String,
+        /// What was tried.
+        action: &'static str,
+        /// What the store said.
+        source: std::io::Error,
+    },
     /// The caller went away.
     #[error("{remote}: cancelled")]
     Cancelled {
@@ -225,6 +280,7 @@ impl GitError {
             | Self::Status { .. }
             | Self::BrokenOff { .. }
             | Self::Cache { .. }
+            | Self::Accepted { .. }
             | Self::Cancelled { .. } => K::Unreachable,
             Self::Unauthorized { .. } | Self::Forbidden { .. } => K::Unauthorized,
             Self::RepositoryNotFound { .. }
@@ -232,10 +288,14 @@ impl GitError {
             | Self::RevisionNotFound { .. }
             | Self::PathNotFound { .. }
             | Self::NotADirectory { .. } => K::NotFound,
-            Self::NotACommit { .. }
+            Self::AmbiguousTags { .. }
+            | Self::NotACommit { .. }
             | Self::Protocol { .. }
             | Self::Object { .. }
             | Self::Internal { .. } => K::Corrupt,
+            Self::Unverified { .. } | Self::Disallowed { .. } | Self::Rewritten { .. } => {
+                K::Untrusted
+            }
             Self::Limit { .. } => K::Limit,
         }
     }
@@ -250,7 +310,9 @@ impl From<GitError> for SourceError {
     fn from(error: GitError) -> Self {
         let message = match &error {
             // The system's words belong into the line people see.
-            GitError::Cache { source, .. } => format!("{error}: {source}"),
+            GitError::Cache { source, .. } | GitError::Accepted { source, .. } => {
+                format!("{error}: {source}")
+            }
             _ => error.to_string(),
         };
         Self::new(error.kind(), message).because(error)

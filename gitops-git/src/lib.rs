@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod builder;
 mod cache;
 mod commit;
 mod credentials;
@@ -9,19 +10,28 @@ mod http;
 mod local;
 mod objects;
 mod operation;
+mod pattern;
 mod reference;
 mod remote;
 mod remote_url;
 mod source;
 mod ssh;
+mod tags;
 mod tls;
 mod tree;
 mod trigger;
+mod trust;
 
+pub use builder::GitSourceBuilder;
 pub use credentials::Credentials;
 pub use error::GitError;
 pub use reference::Reference;
 pub use remote_url::RemoteUrl;
-pub use source::{GitSource, GitSourceBuilder};
+pub use source::GitSource;
+pub use tags::{SemverRange, TagPattern};
 pub use tls::install_crypto_provider;
 pub use trigger::Trigger;
+pub use trust::{
+    Accepted, AcceptedStore, FileAccepted, KeyValidity, MemoryAccepted, PathRule, SignatureError,
+    Trust, TrustMode,
+};

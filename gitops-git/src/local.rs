@@ -68,11 +68,15 @@ impl LocalRepository {
             remote: self.remote.clone(),
             reason: one_line(&error.to_string()),
         };
+        if let Some(prefix) = reference.tag_prefix() {
+            return self.pick(reference, &prefix);
+        }
         let name = match reference {
             Reference::Commit(id) => {
                 let commit = crate::reference::whole_id(id).ok_or_else(missing)?;
                 return Ok(Tip {
                     commit,
+                    tag: None,
                     name: id.clone(),
                 });
             }
@@ -82,6 +86,7 @@ impl LocalRepository {
                     let id = self.repository.head_id().map_err(|_| missing())?;
                     return Ok(Tip {
                         commit: id.detach(),
+                        tag: None,
                         name: "HEAD".to_owned(),
                     });
                 }
@@ -95,12 +100,50 @@ impl LocalRepository {
             // gix also looks in other places for a name it does not find.
             .filter(|found| found.name().as_bstr() == name.as_str())
             .ok_or_else(missing)?;
-        let id = found.peel_to_id().map_err(|error| GitError::Protocol {
+        self.peel(&mut found, reference)
+    }
+
+    /// The tag that a reference picks.
+    fn pick(&self, reference: &Reference, prefix: &str) -> Result<Tip, GitError> {
+        let broken = |error: String| GitError::Protocol {
             remote: self.remote.clone(),
-            reason: format!("{reference}: {}", one_line(&error.to_string())),
-        })?;
+            reason: one_line(&error),
+        };
+        let references = self
+            .repository
+            .references()
+            .map_err(|error| broken(error.to_string()))?;
+        let mut tips = Vec::new();
+        for found in references
+            .prefixed("refs/tags/")
+            .map_err(|error| broken(error.to_string()))?
+        {
+            let mut found = found.map_err(|error| broken(error.to_string()))?;
+            if found.name().as_bstr().starts_with(prefix.as_bytes()) {
+                tips.push(self.peel(&mut found, reference)?);
+            }
+        }
+        reference.pick(tips, &self.remote)
+    }
+
+    /// The commit behind a ref, and the annotated tag on the way to it.
+    fn peel(&self, found: &mut gix::Reference<'_>, reference: &Reference) -> Result<Tip, GitError> {
+        let name = found.name().as_bstr().to_string();
+        let broken = |error: String| GitError::Protocol {
+            remote: self.remote.clone(),
+            reason: format!("{reference}: {}", one_line(&error)),
+        };
+        let first = found
+            .follow_to_object()
+            .map_err(|error| broken(error.to_string()))?
+            .detach();
+        let commit = found
+            .peel_to_id()
+            .map_err(|error| broken(error.to_string()))?
+            .detach();
         Ok(Tip {
-            commit: id.detach(),
+            commit,
+            tag: (first != commit).then_some(first),
             name,
         })
     }

@@ -4,7 +4,7 @@ use std::io::BufRead;
 use std::sync::Arc;
 
 use gix::ObjectId;
-use gix::bstr::BString;
+use gix::bstr::{BString, ByteSlice as _};
 use gix::protocol::fetch::negotiate;
 use gix::protocol::fetch::{Arguments, Negotiate, Response, Shallow, Tags};
 use gix::protocol::handshake::Ref;
@@ -43,14 +43,38 @@ pub(crate) enum Remote {
 pub(crate) struct Tip {
     /// The commit: an annotated tag is followed.
     pub(crate) commit: ObjectId,
+    /// The annotated tag that the ref is at.
+    pub(crate) tag: Option<ObjectId>,
     /// The ref it was found at, which for `HEAD` is the branch.
     pub(crate) name: String,
+}
+
+/// What is fetched of a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// Its files, without its history.
+    Files,
+    /// Its history, without files. A server that can't leave them out sends them too.
+    History {
+        /// With the directories of each commit.
+        trees: bool,
+    },
+}
+
+/// What a fetch is to bring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) commit: ObjectId,
+    /// The annotated tag of the commit, to be fetched with it.
+    pub(crate) tag: Option<ObjectId>,
 }
 
 /// A place to put a pack, and what is there already.
 pub(crate) trait PackSink {
     /// Commits whose files are all there.
     fn haves(&self) -> &[ObjectId];
+    /// What of the commit is to come.
+    fn content(&self) -> Content;
     /// The file that lists the commits without parents here.
     fn shallow_file(&self) -> std::path::PathBuf;
     /// Takes the pack.
@@ -83,18 +107,35 @@ impl Remote {
         let (refs, hash) = self.with_transport(operation, budget, |transport| {
             list_refs(transport, name, operation)
         })?;
-        find_tip(&refs, name, hash).ok_or_else(|| GitError::ReferenceNotFound {
-            remote: operation.remote(),
-            reference: described.to_owned(),
-        })
+        tips(&refs, hash)
+            .find_map(|(listed, tip)| (listed == name).then_some(tip))
+            .ok_or_else(|| GitError::ReferenceNotFound {
+                remote: operation.remote(),
+                reference: described.to_owned(),
+            })
     }
 
-    /// Fetches one commit with its files and without its history.
-    ///
-    /// `sink` is asked for once the server said which hash its ids are.
+    /// All refs whose names begin with this.
+    pub(crate) fn tips(
+        &self,
+        prefix: &str,
+        operation: &Operation,
+        limits: TransferLimits,
+    ) -> Result<Vec<Tip>, GitError> {
+        let budget = Budget::new(limits.refs_bytes, "bytes of refs");
+        let (refs, hash) = self.with_transport(operation, budget, |transport| {
+            list_refs(transport, prefix, operation)
+        })?;
+        Ok(tips(&refs, hash)
+            .map(|(_, tip)| tip)
+            .filter(|tip| tip.name.starts_with(prefix))
+            .collect())
+    }
+
+    /// Fetches one commit, with its files or with its history, as `sink` has it.
     pub(crate) fn fetch(
         &self,
-        want: ObjectId,
+        want: Wanted,
         sink: &dyn PackSink,
         operation: &Operation,
         limits: TransferLimits,
@@ -247,31 +288,35 @@ fn list_refs(
     Ok((refs, hash))
 }
 
-/// The one ref of exactly this name.
-fn find_tip(refs: &[Ref], wanted: &str, hash: gix::hash::Kind) -> Option<Tip> {
-    refs.iter().find_map(|found| {
-        let (name, commit, target) = match found {
+/// The refs that are at something, by the names they are listed under.
+fn tips(refs: &[Ref], hash: gix::hash::Kind) -> impl Iterator<Item = (&gix::bstr::BStr, Tip)> {
+    refs.iter().filter_map(move |found| {
+        let (name, commit, tag, target) = match found {
             Ref::Direct {
                 full_ref_name,
                 object,
-            }
-            | Ref::Peeled {
+            } => (full_ref_name, object, None, None),
+            Ref::Peeled {
                 full_ref_name,
+                tag,
                 object,
-                ..
-            } => (full_ref_name, object, None),
+            } => (full_ref_name, object, Some(*tag), None),
             Ref::Symbolic {
                 full_ref_name,
                 object,
+                tag,
                 target,
-                ..
-            } => (full_ref_name, object, Some(target)),
+            } => (full_ref_name, object, *tag, Some(target)),
             // A branch without commits is no branch yet.
             Ref::Unborn { .. } => return None,
         };
-        (name == wanted && commit.kind() == hash && !commit.is_null()).then(|| Tip {
-            commit: *commit,
-            name: target.unwrap_or(name).to_string(),
+        (commit.kind() == hash && !commit.is_null()).then(|| {
+            let tip = Tip {
+                commit: *commit,
+                tag,
+                name: target.unwrap_or(name).to_string(),
+            };
+            (name.as_bstr(), tip)
         })
     })
 }
@@ -279,7 +324,8 @@ fn find_tip(refs: &[Ref], wanted: &str, hash: gix::hash::Kind) -> Option<Tip> {
 /// Asks for one commit in one round: what we have is known beforehand, so there is nothing
 /// to negotiate.
 struct OneCommit<'a> {
-    want: ObjectId,
+    want: Wanted,
+    content: Content,
     haves: &'a [ObjectId],
 }
 
@@ -291,7 +337,13 @@ impl Negotiate for OneCommit<'_> {
     }
 
     fn add_wants(&mut self, arguments: &mut Arguments, _known: &[bool]) -> bool {
-        arguments.want(self.want);
+        // A tag brings its commit along.
+        arguments.want(self.want.tag.unwrap_or(self.want.commit));
+        if let Content::History { trees } = self.content
+            && arguments.can_use_filter()
+        {
+            arguments.filter(if trees { "blob:none" } else { "tree:0" });
+        }
         true
     }
 
@@ -316,16 +368,18 @@ impl Negotiate for OneCommit<'_> {
 
 fn fetch_commit(
     transport: &mut dyn Transport,
-    want: ObjectId,
+    want: Wanted,
     sink: &dyn PackSink,
     operation: &Operation,
 ) -> Result<(), GitError> {
+    let Wanted { commit, .. } = want;
+    let content = sink.content();
     let mut handshake = handshake(transport, operation)?;
     let hash = object_hash(&handshake, operation)?;
-    if hash != want.kind() {
+    if hash != commit.kind() {
         return Err(GitError::RevisionNotFound {
             remote: operation.remote(),
-            revision: want.to_string(),
+            revision: commit.to_string(),
             reason: format!("the repository's ids are {hash}"),
         });
     }
@@ -333,6 +387,7 @@ fn fetch_commit(
     gix::protocol::fetch(
         &mut OneCommit {
             want,
+            content,
             haves: sink.haves(),
         },
         |pack, _progress, _interrupt| sink.write(pack, hash, operation).map(|()| true),
@@ -346,9 +401,13 @@ fn fetch_commit(
         },
         gix::protocol::fetch::Options {
             shallow_file: sink.shallow_file(),
-            shallow: &Shallow::DepthAtRemote(std::num::NonZeroU32::MIN),
+            shallow: &match content {
+                Content::Files => Shallow::DepthAtRemote(std::num::NonZeroU32::MIN),
+                Content::History { .. } => Shallow::NoChange,
+            },
             tags: Tags::None,
-            reject_shallow_remote: false,
+            // Half a history would be taken for the whole.
+            reject_shallow_remote: content != Content::Files,
         },
     )
     .map(drop)
@@ -358,7 +417,7 @@ fn fetch_commit(
             if reason.contains("not our ref") || reason.contains("unadvertised object") {
                 GitError::RevisionNotFound {
                     remote: operation.remote(),
-                    revision: want.to_string(),
+                    revision: commit.to_string(),
                     reason: "the server says it has no such commit, or may not give it out"
                         .to_owned(),
                 }

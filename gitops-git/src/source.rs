@@ -1,28 +1,28 @@
 //! Git as a [`Source`].
 
-use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use gitops_core::{
-    PathError, RelPath, Revision, Snapshot, SnapshotError, SnapshotLimits, Source, SourceError,
+    RelPath, Revision, Snapshot, SnapshotError, SnapshotLimits, Source, SourceError,
 };
 use gix::ObjectId;
+use gix::objs::Kind;
 
-use crate::cache::Cache;
-use crate::commit::{self, Commit};
-use crate::credentials::Credentials;
+use crate::builder::GitSourceBuilder;
+use crate::cache::{Cache, CachePlace};
+use crate::commit::{self, Commit, MAX_COMMIT};
 use crate::error::GitError;
 use crate::local::LocalRepository;
+use crate::objects::ObjectError;
 use crate::operation::{Operation, Timeouts};
 use crate::reference::{Reference, whole_id};
-use crate::remote::{Remote, Tip, TransferLimits};
-use crate::remote_url::{Place, RemoteUrl};
-use crate::ssh::{SshCommand, SshPlace};
-use crate::tree::{GitTree, Keeper};
+use crate::remote::{Remote, Tip, TransferLimits, Wanted};
+use crate::remote_url::RemoteUrl;
+use crate::tree::{GitTree, Keeper, MAX_TREE};
 use crate::trigger::{Schedule, Trigger};
+use crate::trust::{Candidate, Graph, Guard};
 
 /// A Git repository as a source of desired state.
 ///
@@ -61,26 +61,45 @@ use crate::trigger::{Schedule, Trigger};
 /// [`GitError`], which can be had by a downcast of the cause.
 #[derive(Clone)]
 pub struct GitSource {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
-struct Inner {
-    url: RemoteUrl,
-    reference: Reference,
-    path: RelPath,
-    secrets: Vec<String>,
-    timeouts: Timeouts,
-    transfer: TransferLimits,
-    snapshot: SnapshotLimits,
-    backend: Backend,
-    schedule: Schedule,
+pub(crate) struct Inner {
+    pub(crate) url: RemoteUrl,
+    pub(crate) reference: Reference,
+    pub(crate) path: RelPath,
+    pub(crate) secrets: Vec<String>,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) transfer: TransferLimits,
+    pub(crate) snapshot: SnapshotLimits,
+    pub(crate) backend: Backend,
+    pub(crate) schedule: Schedule,
+    pub(crate) guard: Option<Guard>,
     /// What was resolved last.
-    last: Mutex<Option<(Tip, Revision)>>,
+    pub(crate) last: Mutex<Option<(Tip, Revision)>>,
 }
 
-enum Backend {
-    Remote { remote: Remote, cache: Cache },
+pub(crate) enum Backend {
+    Remote(Box<RemoteBackend>),
     Local(PathBuf),
+}
+
+pub(crate) struct RemoteBackend {
+    pub(crate) remote: Remote,
+    pub(crate) cache: Cache,
+    /// How to make the cache of the past; there is none before somebody looks at it.
+    pub(crate) history_at: CachePlace,
+    pub(crate) history: OnceLock<Cache>,
+}
+
+impl RemoteBackend {
+    fn history(&self) -> Result<&Cache, GitError> {
+        if let Some(known) = self.history.get() {
+            return Ok(known);
+        }
+        let new = Cache::new(&self.history_at)?;
+        Ok(self.history.get_or_init(|| new))
+    }
 }
 
 /// Where to read a commit from.
@@ -94,6 +113,26 @@ impl GitSource {
     /// [`RemoteUrl`] for the forms.
     pub fn builder(url: impl Into<String>) -> GitSourceBuilder {
         GitSourceBuilder::new(url.into())
+    }
+
+    /// Allows what is followed to move, once, to a commit that does not come from the one
+    /// accepted last. Give the whole id that the refusal named, after a person looked at it.
+    /// It has to be signed as any other.
+    ///
+    /// # Errors
+    ///
+    /// When it is not a whole commit id, or the source has no
+    /// [`Trust`](crate::Trust::fast_forward_only), and so refuses no move.
+    pub fn allow_rewrite(&self, commit: &str) -> Result<(), GitError> {
+        let commit = self.inner.id(commit)?;
+        let Some(guard) = &self.inner.guard else {
+            return Err(GitError::Setting {
+                setting: "rewrite",
+                reason: "this source trusts whoever can push, and refuses no rewrite".to_owned(),
+            });
+        };
+        guard.allow_rewrite(commit);
+        Ok(())
     }
 
     /// A handle that makes [`changed`](Source::changed) complete at once: what a webhook
@@ -184,6 +223,8 @@ impl Source for GitSource {
 
 impl Inner {
     fn resolve(&self, operation: &Operation) -> Result<Revision, GitError> {
+        let _turn = self.guard.as_ref().map(Guard::turn);
+        operation.check()?;
         let tip = self.tip(operation)?;
         let known = self
             .last()
@@ -197,7 +238,24 @@ impl Inner {
             Reference::Commit(_) => None,
             _ => Some(tip.name.as_str()),
         };
-        let revision = self.open(tip.commit, name, operation)?.commit.revision;
+        let opened = self.open(
+            Wanted {
+                commit: tip.commit,
+                tag: tip.tag.filter(|_| self.guard.is_some()),
+            },
+            name,
+            operation,
+        )?;
+        let mut revision = opened.commit.revision.clone();
+        if let Some(guard) = &self.guard {
+            let candidate = Candidate {
+                commit: tip.commit,
+                name: &tip.name,
+                tag: tip.tag,
+            };
+            let past = self.past(&opened, tip.commit, operation);
+            revision = revision.with_signers(guard.accept(candidate, &past)?);
+        }
         *self.last() = Some((tip, revision.clone()));
         Ok(revision)
     }
@@ -209,12 +267,21 @@ impl Inner {
             Backend::Local(path) => {
                 LocalRepository::open(path, &operation.remote())?.tip(&self.reference)
             }
-            Backend::Remote { remote, .. } => match (&self.reference, self.reference.full_name()) {
+            Backend::Remote(backend) => match (&self.reference, self.reference.full_name()) {
+                (Reference::Semver(_) | Reference::NewestTag(_), _) => {
+                    let prefix = self.reference.tag_prefix().unwrap_or_default();
+                    let tips = backend.remote.tips(&prefix, operation, self.transfer)?;
+                    self.reference.pick(tips, &operation.remote())
+                }
                 (_, Some(name)) => {
-                    remote.tip(&name, &self.reference.to_string(), operation, self.transfer)
+                    let described = self.reference.to_string();
+                    backend
+                        .remote
+                        .tip(&name, &described, operation, self.transfer)
                 }
                 (Reference::Commit(id), None) => Ok(Tip {
                     commit: self.id(id)?,
+                    tag: None,
                     name: id.clone(),
                 }),
                 (other, None) => Err(GitError::ReferenceNotFound {
@@ -228,22 +295,21 @@ impl Inner {
     /// Reads a commit, after fetching it if need be.
     fn open(
         &self,
-        id: ObjectId,
+        want: Wanted,
         reference: Option<&str>,
         operation: &Operation,
     ) -> Result<Opened, GitError> {
+        let id = want.commit;
         let keeper: Arc<dyn Keeper> = match &self.backend {
-            Backend::Remote { remote, cache } => {
-                cache.ensure(id, remote, operation, self.transfer)?
+            Backend::Remote(backend) => {
+                let RemoteBackend { remote, cache, .. } = &**backend;
+                cache.ensure(want, remote, operation, self.transfer)?
             }
             Backend::Local(path) => {
                 let objects = LocalRepository::open(path, &operation.remote())?
                     .objects(self.transfer.object_bytes)?;
                 if objects.objects().hash() != id.kind()
-                    || matches!(
-                        objects.objects().kind(&id),
-                        Err(crate::objects::ObjectError::Missing)
-                    )
+                    || matches!(objects.objects().kind(&id), Err(ObjectError::Missing))
                 {
                     return Err(GitError::RevisionNotFound {
                         remote: operation.remote(),
@@ -258,9 +324,27 @@ impl Inner {
         Ok(Opened { keeper, commit })
     }
 
+    /// The history behind a commit, of which nothing is fetched before it is looked at.
+    fn past<'a>(&'a self, opened: &Opened, commit: ObjectId, operation: &'a Operation) -> Past<'a> {
+        Past {
+            inner: self,
+            tip: commit,
+            files: Arc::clone(&opened.keeper),
+            history: OnceLock::new(),
+            operation,
+        }
+    }
+
     fn snapshot(&self, id: &str, operation: &Operation) -> Result<Snapshot, SourceError> {
         let commit_id = self.id(id)?;
-        let opened = self.open(commit_id, None, operation)?;
+        let want = Wanted {
+            commit: commit_id,
+            tag: None,
+        };
+        let opened = self.open(want, None, operation)?;
+        if let Some(guard) = &self.guard {
+            guard.vouch(commit_id, &self.past(&opened, commit_id, operation))?;
+        }
         let tree = GitTree::new(opened.keeper, operation.remote(), opened.commit.tree);
         let whole = Snapshot::new(Arc::new(tree), self.snapshot);
         let snapshot = whole.subdirectory(&self.path);
@@ -299,316 +383,87 @@ impl Inner {
     }
 }
 
-/// Settings of a [`GitSource`]; see [`GitSource::builder`].
-#[must_use = "a source is made by `build`"]
-#[derive(Debug, Clone)]
-pub struct GitSourceBuilder {
-    /// Kept as text until `build`; may hold a password, so it does not print.
-    url: gitops_core::Redacted<String>,
-    reference: Reference,
-    path: Result<RelPath, PathError>,
-    credentials: Option<Credentials>,
-    clear_text_credentials: bool,
-    cache_dir: Option<PathBuf>,
-    cache_bytes: u64,
-    interval: Duration,
-    jitter: f64,
-    seed: Option<u64>,
-    timeouts: Timeouts,
-    transfer: TransferLimits,
-    snapshot: SnapshotLimits,
-    ssh: SshCommand,
+/// A commit, and its history as soon as something of it is asked for.
+struct Past<'a> {
+    inner: &'a Inner,
+    tip: ObjectId,
+    files: Arc<dyn Keeper>,
+    history: OnceLock<Arc<dyn Keeper>>,
+    operation: &'a Operation,
 }
 
-impl GitSourceBuilder {
-    fn new(url: String) -> Self {
-        Self {
-            url: url.into(),
-            reference: Reference::Head,
-            path: Ok(RelPath::root()),
-            credentials: None,
-            clear_text_credentials: false,
-            cache_dir: None,
-            cache_bytes: 4 << 30,
-            interval: Duration::from_secs(60),
-            jitter: 0.1,
-            seed: None,
-            timeouts: Timeouts {
-                connect: Duration::from_secs(20),
-                stall: Duration::from_secs(30),
-                whole: Duration::from_secs(300),
-            },
-            transfer: TransferLimits {
-                refs_bytes: 16 << 20,
-                pack_bytes: 1 << 30,
-                object_bytes: 128 << 20,
-            },
-            snapshot: SnapshotLimits::default(),
-            ssh: SshCommand::default(),
-        }
-    }
-
-    /// Follows a branch, without `refs/heads/`.
-    pub fn branch(self, name: impl Into<String>) -> Self {
-        self.follow(Reference::Branch(name.into()))
-    }
-
-    /// Follows a tag, without `refs/tags/`.
-    pub fn tag(self, name: impl Into<String>) -> Self {
-        self.follow(Reference::Tag(name.into()))
-    }
-
-    /// Stays at one commit, given by its whole id.
-    pub fn commit(self, id: impl Into<String>) -> Self {
-        self.follow(Reference::Commit(id.into()))
-    }
-
-    /// Follows any ref, in full: `refs/pull/7/head`.
-    pub fn reference(self, name: impl Into<String>) -> Self {
-        self.follow(Reference::Full(name.into()))
-    }
-
-    /// Follows the default branch. This is the default.
-    pub fn head(self) -> Self {
-        self.follow(Reference::Head)
-    }
-
-    /// Follows this. Of several calls the last one counts.
-    pub fn follow(mut self, reference: Reference) -> Self {
-        self.reference = reference;
-        self
-    }
-
-    /// Takes this directory as the root of every snapshot. Default: the repository's root.
-    pub fn path(mut self, directory: &str) -> Self {
-        self.path = RelPath::new(directory);
-        self
-    }
-
-    /// Sends these credentials. They take the place of any in the URL.
-    pub fn credentials(mut self, credentials: Credentials) -> Self {
-        self.credentials = Some(credentials);
-        self
-    }
-
-    /// Sends credentials over plain `http` too, to hosts other than this one. Whoever
-    /// listens on the way can read them. Default: refused when building.
-    pub fn allow_clear_text_credentials(mut self, allow: bool) -> Self {
-        self.clear_text_credentials = allow;
-        self
-    }
-
-    /// Keeps fetched objects below this folder, which many sources and processes may share;
-    /// each repository has a folder of its own in it. Default: a temporary folder, removed
-    /// with the source.
-    ///
-    /// Whoever builds a source on this folder can read any commit in it by its id, without
-    /// the server being asked. Give each tenant a folder of its own.
-    pub fn cache_dir(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.cache_dir = Some(folder.into());
-        self
-    }
-
-    /// Begins the cache of the repository anew when it has grown above this many bytes.
-    /// Default: 4 GiB.
-    pub fn cache_bytes(mut self, bytes: u64) -> Self {
-        self.cache_bytes = bytes;
-        self
-    }
-
-    /// How long [`changed`](Source::changed) waits without a trigger. Default: one minute.
-    pub fn interval(mut self, interval: Duration) -> Self {
-        self.interval = interval;
-        self
-    }
-
-    /// Spreads the waits evenly between `1 - jitter` and `1 + jitter` intervals, so that a
-    /// fleet does not ask in step. From 0 to less than 1. Default: 0.1.
-    pub fn jitter(mut self, jitter: f64) -> Self {
-        self.jitter = jitter;
-        self
-    }
-
-    /// Makes the jitter repeatable. Default: different in every source.
-    pub fn jitter_seed(mut self, seed: u64) -> Self {
-        self.seed = Some(seed);
-        self
-    }
-
-    /// How long a connection may take to stand. Default: 20 seconds.
-    pub fn connect_timeout(mut self, limit: Duration) -> Self {
-        self.timeouts.connect = limit;
-        self
-    }
-
-    /// How long the server may send nothing. Default: 30 seconds.
-    pub fn stall_timeout(mut self, limit: Duration) -> Self {
-        self.timeouts.stall = limit;
-        self
-    }
-
-    /// How long one `resolve` or one `fetch` may take as a whole. Default: 5 minutes.
-    pub fn timeout(mut self, limit: Duration) -> Self {
-        self.timeouts.whole = limit;
-        self
-    }
-
-    /// How many bytes one fetch may receive. Default: 1 GiB.
-    pub fn max_pack_bytes(mut self, bytes: u64) -> Self {
-        self.transfer.pack_bytes = bytes;
-        self
-    }
-
-    /// How large one object may be, unpacked, anywhere in the commit. Default: 128 MiB;
-    /// GitHub takes files of up to 100 MiB.
-    pub fn max_object_bytes(mut self, bytes: u64) -> Self {
-        self.transfer.object_bytes = bytes;
-        self
-    }
-
-    /// How many bytes of refs a server may list. Default: 16 MiB.
-    pub fn max_ref_bytes(mut self, bytes: u64) -> Self {
-        self.transfer.refs_bytes = bytes;
-        self
-    }
-
-    /// How much of a snapshot may be read.
-    pub fn snapshot_limits(mut self, limits: SnapshotLimits) -> Self {
-        self.snapshot = limits;
-        self
-    }
-
-    /// The program to connect with, for `ssh` URLs. It is called as OpenSSH's `ssh` is, and
-    /// not by a shell. Default: `ssh`, found on the `PATH`.
-    ///
-    /// Keys and known hosts are its own affair, by its configuration or by
-    /// [`ssh_argument`](Self::ssh_argument). It is told not to ask questions
-    /// (`BatchMode=yes`), so a host whose key it does not know is refused.
-    pub fn ssh_program(mut self, program: impl Into<OsString>) -> Self {
-        self.ssh.program = program.into();
-        self
-    }
-
-    /// Adds an argument for the `ssh` program, before the host: `-i`, then a key file.
-    pub fn ssh_argument(mut self, argument: impl Into<OsString>) -> Self {
-        self.ssh.arguments.push(argument.into());
-        self
-    }
-
-    /// Makes the source. Nothing is connected to yet.
-    ///
-    /// # Errors
-    ///
-    /// When the URL, the name, the path or another setting can't be used, or the cache
-    /// folder can't be made.
-    pub fn build(self) -> Result<GitSource, GitError> {
-        let refuse = |setting, reason: &str| GitError::Setting {
-            setting,
-            reason: reason.to_owned(),
+impl Past<'_> {
+    fn read(&self, keeper: &dyn Keeper, id: &ObjectId, kind: Kind) -> Result<Vec<u8>, ObjectError> {
+        let limit = match kind {
+            Kind::Tree => MAX_TREE,
+            _ => MAX_COMMIT,
         };
-        let url: RemoteUrl = self.url.expose().parse()?;
-        let reference = self.reference.checked()?;
-        let path = self
-            .path
-            .map_err(|error| refuse("path", &error.to_string()))?;
-        if self.interval.is_zero() {
-            return Err(refuse("interval", "must be more than nothing"));
+        keeper.objects().read(id, kind, limit)
+    }
+
+    fn history(&self) -> Result<Option<&dyn Keeper>, GitError> {
+        let Backend::Remote(backend) = &self.inner.backend else {
+            return Ok(None);
+        };
+        if let Some(known) = self.history.get() {
+            return Ok(Some(&**known));
         }
-        if !(0.0..1.0).contains(&self.jitter) {
-            return Err(refuse("jitter", "must be from 0 to less than 1"));
-        }
-        let Timeouts {
-            connect,
-            stall,
-            whole,
-        } = self.timeouts;
-        if [connect, stall, whole].iter().any(Duration::is_zero) {
-            return Err(refuse("timeout", "must be more than nothing"));
-        }
-        let credentials = self.credentials.or_else(|| {
-            let (user, password) = url.user_info.clone()?;
-            Some(Credentials::Basic { user, password })
-        });
-        let is_http = matches!(url.place, Place::Http(_));
-        if credentials.is_some() && !is_http {
-            return Err(refuse(
-                "credentials",
-                "are for http and https; ssh has its keys, and a local path needs none",
-            ));
-        }
-        let secrets = credentials
-            .iter()
-            .flat_map(Credentials::secrets)
-            .map(str::to_owned)
-            .collect();
-        let remote = match &url.place {
-            Place::Http(http) => {
-                if credentials.is_some()
-                    && http.scheme() == "http"
-                    && !self.clear_text_credentials
-                    && !is_loopback(http)
-                {
-                    return Err(refuse(
-                        "credentials",
-                        "would be sent in clear text over http; use https",
-                    ));
-                }
-                Some(Remote::http(
-                    http.clone(),
-                    credentials.as_ref(),
-                    self.timeouts,
-                )?)
+        let want = Wanted {
+            commit: self.tip,
+            tag: None,
+        };
+        let fetched = backend.history()?.ensure(
+            want,
+            &backend.remote,
+            self.operation,
+            self.inner.transfer,
+        )?;
+        Ok(Some(&**self.history.get_or_init(|| fetched)))
+    }
+}
+
+impl Graph for Past<'_> {
+    fn object(&self, id: &ObjectId, kind: Kind) -> Result<Vec<u8>, GitError> {
+        let refuse = |error: &ObjectError| GitError::Object {
+            remote: self.operation.remote(),
+            object: id.to_string(),
+            reason: error.to_string(),
+        };
+        match self.read(&*self.files, id, kind) {
+            Ok(data) => return Ok(data),
+            Err(ObjectError::Missing) => {}
+            Err(error) => {
+                self.files.damaged();
+                return Err(refuse(&error));
             }
-            Place::Ssh {
-                user,
-                host,
-                port,
-                path,
-            } => Some(Remote::Ssh {
-                command: self.ssh,
-                place: SshPlace {
-                    user: user.clone(),
-                    host: host.clone(),
-                    port: *port,
-                    path: path.clone(),
-                },
-            }),
-            Place::Local(_) => None,
+        }
+        let Some(history) = self.history()? else {
+            return Err(refuse(&ObjectError::Missing));
         };
-        let backend = match (remote, &url.place) {
-            (None, Place::Local(path)) => Backend::Local(path.clone()),
-            (None, _) => return Err(refuse("url", "leads nowhere")),
-            (Some(remote), _) => Backend::Remote {
-                remote,
-                cache: Cache::new(
-                    self.cache_dir.as_deref(),
-                    &url.cache_key(),
-                    self.cache_bytes,
-                )?,
-            },
-        };
-        Ok(GitSource {
-            inner: Arc::new(Inner {
-                url,
-                reference,
-                path,
-                secrets,
-                timeouts: self.timeouts,
-                transfer: self.transfer,
-                snapshot: self.snapshot,
-                backend,
-                schedule: Schedule::new(self.interval, self.jitter, self.seed),
-                last: Mutex::default(),
-            }),
+        self.read(history, id, kind).map_err(|error| {
+            history.damaged();
+            refuse(&error)
         })
     }
-}
 
-fn is_loopback(url: &url::Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
+    fn has(&self, commit: &ObjectId) -> Result<bool, GitError> {
+        let holds = |keeper: &dyn Keeper| matches!(keeper.objects().kind(commit), Ok(Kind::Commit));
+        Ok(match self.history()? {
+            // A commit among the files may be there without its parents.
+            Some(history) => holds(history),
+            None => holds(&*self.files),
+        })
+    }
+
+    fn hash(&self) -> gix::hash::Kind {
+        self.files.objects().hash()
+    }
+
+    fn remote(&self) -> String {
+        self.operation.remote()
+    }
+
+    fn check(&self) -> Result<(), GitError> {
+        self.operation.check()
     }
 }

@@ -13,7 +13,7 @@ use crate::error::{GitError, one_line};
 use crate::objects::{ObjectError, Objects};
 
 /// Larger directories are refused; this is about a million entries.
-const MAX_TREE: u64 = 64 << 20;
+pub(crate) const MAX_TREE: u64 = 64 << 20;
 /// Directory entries kept in parsed form. More, and the cache begins anew.
 const MAX_CACHED_ENTRIES: usize = 200_000;
 

@@ -6,6 +6,9 @@ mod hostile;
 mod http;
 mod local;
 mod ssh;
+mod tags;
+#[cfg(all(feature = "openpgp", feature = "ssh-signatures"))]
+mod trust;
 
 use gitops_core::{RelPath, Snapshot, Source, SourceError, SourceErrorKind};
 use gitops_git::{GitError, GitSource};

@@ -14,6 +14,8 @@ pub struct CommitBuilder<'r> {
     branch: Option<String>,
     author: Option<(String, String)>,
     seconds: Option<i64>,
+    #[cfg(feature = "sign")]
+    key: Option<super::SigningKey>,
     changes: Vec<Change>,
 }
 
@@ -42,6 +44,8 @@ impl<'r> CommitBuilder<'r> {
             branch: None,
             author: None,
             seconds: None,
+            #[cfg(feature = "sign")]
+            key: None,
             changes: Vec::new(),
         }
     }
@@ -62,6 +66,14 @@ impl<'r> CommitBuilder<'r> {
     /// Sets the time of this commit, in seconds since 1970.
     pub fn at(mut self, seconds: i64) -> Self {
         self.seconds = Some(seconds);
+        self
+    }
+
+    /// Signs the commit.
+    #[cfg(feature = "sign")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "sign")))]
+    pub fn sign(mut self, key: &super::SigningKey) -> Self {
+        self.key = Some(key.clone());
         self
     }
 
@@ -185,10 +197,21 @@ impl<'r> CommitBuilder<'r> {
             }
         }
         script.extend_from_slice(b"\nget-mark :1\n");
-        repo.git("fast-import")
+        let commit = repo
+            .git("fast-import")
             .args(["--quiet", "--date-format=raw"])
             .stdin(&script)
-            .text()
+            .text()?;
+        #[cfg(feature = "sign")]
+        if let Some(key) = self.key {
+            let plain = repo.read_object("commit", &commit)?;
+            let signature = key.sign(&plain, by.seconds)?;
+            let signed = super::sign::into_commit(&plain, &signature, commit.len() == 64);
+            let signed = repo.write_object("commit", &signed)?;
+            repo.set_ref(&format!("refs/heads/{branch}"), &signed)?;
+            return Ok(signed);
+        }
+        Ok(commit)
     }
 }
 

@@ -32,6 +32,8 @@ mod fault;
 mod pktline;
 #[cfg(feature = "serve")]
 mod server;
+#[cfg(feature = "sign")]
+mod sign;
 #[cfg(feature = "serve")]
 mod traffic;
 
@@ -43,6 +45,9 @@ pub use commit::CommitBuilder;
 pub use fault::{RepoFault, RequestKind};
 #[cfg(feature = "serve")]
 pub use server::RepoServer;
+#[cfg(feature = "sign")]
+#[cfg_attr(docsrs, doc(cfg(feature = "sign")))]
+pub use sign::SigningKey;
 #[cfg(feature = "serve")]
 pub use traffic::{RecordedRequest, Traffic};
 
@@ -77,6 +82,14 @@ pub enum FakeRepoError {
         /// Which revert or merge.
         what: String,
         /// The paths, as `git merge-tree` lists them.
+        message: String,
+    },
+    /// A key that could not do what it was asked.
+    #[error("could not {what}: {message}")]
+    Key {
+        /// What was tried.
+        what: &'static str,
+        /// What the library said.
         message: String,
     },
     /// Text that can't be written into a commit.
@@ -289,15 +302,58 @@ impl FakeRepo {
         revision: &str,
         message: &str,
     ) -> Result<String, FakeRepoError> {
+        let (object, _) = self.tag_object(name, revision, message)?;
+        self.put_tag(name, &object)
+    }
+
+    /// Makes or moves a signed tag, and returns the id of the tag object.
+    ///
+    /// # Errors
+    ///
+    /// When the revision does not exist, or the key can't sign.
+    #[cfg(feature = "sign")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "sign")))]
+    pub fn signed_tag(
+        &self,
+        name: &str,
+        revision: &str,
+        message: &str,
+        key: &SigningKey,
+    ) -> Result<String, FakeRepoError> {
+        let (mut object, seconds) = self.tag_object(name, revision, message)?;
+        object.push_str(&key.sign(object.as_bytes(), seconds)?);
+        self.put_tag(name, &object)
+    }
+
+    /// An annotated tag in the making, and its time.
+    fn tag_object(
+        &self,
+        name: &str,
+        revision: &str,
+        message: &str,
+    ) -> Result<(String, i64), FakeRepoError> {
         let at = self.resolve(revision)?;
         let tagger = self.next_signature(None);
         let object = format!(
             "object {at}\ntype commit\ntag {name}\ntagger {} <{}> {} +0000\n\n{message}\n",
             tagger.name, tagger.email, tagger.seconds
         );
+        Ok((object, tagger.seconds))
+    }
+
+    fn put_tag(&self, name: &str, object: &str) -> Result<String, FakeRepoError> {
         let tag = self.write_object("tag", object.as_bytes())?;
         self.set_ref(&format!("refs/tags/{name}"), &tag)?;
         Ok(tag)
+    }
+
+    /// The bytes of any object, as they are stored.
+    ///
+    /// # Errors
+    ///
+    /// When there is none of this kind.
+    pub fn read_object(&self, kind: &str, id: &str) -> Result<Vec<u8>, FakeRepoError> {
+        self.git("cat-file").args([kind, id]).run()
     }
 
     /// Removes a tag.
