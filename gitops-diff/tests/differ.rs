@@ -548,21 +548,72 @@ mod cases {
     }
 
     #[test]
-    fn a_zero_or_null_is_no_difference_once_it_is_ours() {
-        let desired = of(
-            "v1/Pod",
-            json!({"spec": {"hostNetwork": false, "dnsPolicy": null}}),
-        );
+    fn a_null_is_no_difference_once_it_is_ours() {
+        let desired = of("v1/Pod", json!({"spec": {"dnsPolicy": null}}));
         let live = of("v1/Pod", json!({"spec": {"dnsPolicy": "None"}}));
         assert_eq!(
             changes(&desired, &live),
-            [
-                r#"- .spec.dnsPolicy (was "None")"#,
-                "+ .spec.hostNetwork = false"
-            ]
+            [r#"- .spec.dnsPolicy (was "None")"#]
         );
-        let ours = json!({"f:spec": {"f:hostNetwork": {}, "f:dnsPolicy": {}}});
+        let ours = json!({"f:spec": {"f:dnsPolicy": {}}});
         assert_eq!(changes(&desired, &owned(live, ours, json!({}))), [""; 0]);
+    }
+
+    #[test]
+    fn a_zero_that_the_server_does_not_keep_is_no_difference() {
+        let pod = |spec: Value| of("v1/Pod", json!({"spec": spec}));
+        let live = pod(json!({"dnsPolicy": "None"}));
+        let desired = pod(json!({"hostNetwork": false}));
+        assert_eq!(changes(&desired, &live), [""; 0]);
+        // Once owners are known, applying makes us one.
+        let found = |ours: Value, theirs: Value| {
+            let live = owned(live.clone(), ours, theirs);
+            lines(
+                &SchemaDiffer::builtin()
+                    .compare(&desired, &live, &manager())
+                    .unwrap(),
+            )
+        };
+        let (nothing, network) = (json!({}), json!({"f:spec": {"f:hostNetwork": {}}}));
+        assert_eq!(found(network.clone(), nothing.clone()), "");
+        assert_eq!(
+            found(nothing.clone(), nothing.clone()),
+            "= .spec.hostNetwork owned by nobody we know"
+        );
+        // The server takes ours for an addition to what is another's.
+        assert!(found(nothing, network).contains("! .spec.hostNetwork owned by kubectl-edit"));
+    }
+
+    #[test]
+    fn a_zero_that_the_server_keeps_differs_from_nothing() {
+        for (kind, desired, live, path) in [
+            (
+                "v1/ServiceAccount",
+                json!({"automountServiceAccountToken": false}),
+                json!({}),
+                ".automountServiceAccountToken",
+            ),
+            (
+                "v1/ConfigMap",
+                json!({"data": {"a": ""}}),
+                json!({"data": {"b": ""}}),
+                ".data.a",
+            ),
+            // To be evicted at once, and never to be evicted.
+            (
+                "v1/Pod",
+                json!({"spec": {"tolerations": [{"operator": "Exists", "tolerationSeconds": 0}]}}),
+                json!({"spec": {"tolerations": [{"operator": "Exists"}]}}),
+                ".spec.tolerations",
+            ),
+        ] {
+            let (desired, live) = (of(kind, desired), of(kind, live));
+            let found = changes(&desired, &live);
+            assert!(
+                found.len() == 1 && found[0].contains(path),
+                "{kind}: {found:?}"
+            );
+        }
     }
 
     #[test]

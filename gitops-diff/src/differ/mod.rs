@@ -55,6 +55,7 @@ mod payload;
 mod place;
 mod redact;
 mod walk;
+mod zeros;
 
 use mask::Mask;
 use owners::Owners;
@@ -78,7 +79,8 @@ pub(crate) use list::step_to;
 /// * `null` in desired asks for the field to go. If live has it in spite of that, it is a
 ///   difference until the field is ours: then we have asked, and the server filled it in.
 /// * An empty list or map is the same as none for built-in kinds. So is a zero (`false`,
-///   `0`, `""`) once the field is ours: the server doesn't keep it.
+///   `0`, `""`) that the server doesn't keep: `tty: false`, but not
+///   `automountServiceAccountToken: false`.
 /// * The order of elements of a list with keys, or of a set, is no difference.
 /// * `status` is compared only for a custom resource that is known to have no status
 ///   subresource; otherwise an apply doesn't write it.
@@ -651,4 +653,26 @@ fn object_id(object: &Value) -> ObjectId {
         namespace: text("namespace").map(str::to_owned),
         name: text("name").unwrap_or_default().to_owned(),
     }
+}
+
+/// Type and field of everything that a built-in kind has.
+#[cfg(test)]
+fn fields_of_all_kinds() -> std::collections::BTreeSet<(&'static str, &'static str)> {
+    use crate::schema::FieldType;
+    use std::collections::BTreeSet;
+    let (mut fields, mut seen) = <(BTreeSet<_>, BTreeSet<_>)>::default();
+    let mut open: Vec<_> = Schema::builtin().kinds().map(|(_, _, ty)| ty).collect();
+    while let Some(ty) = open.pop() {
+        if let Some(name) = ty.name() {
+            if !seen.insert(name) {
+                continue;
+            }
+            let short = name.rsplit('.').next().unwrap_or_default();
+            fields.extend(ty.fields().map(|field| (short, field.name())));
+        }
+        open.extend(ty.fields().map(FieldType::ty));
+        open.extend(ty.items());
+        open.extend(ty.values());
+    }
+    fields
 }

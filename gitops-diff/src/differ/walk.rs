@@ -12,6 +12,7 @@ use super::mask::Mask;
 use super::owners::Owners;
 use super::place::{Place, Reach};
 use super::redact::ObjectSecrets;
+use super::zeros::is_left_out;
 use crate::equality::{decode, scalars_equal, values_equal};
 use crate::fieldset::Step;
 use crate::schema::{ListType, MapType, TypeRef};
@@ -209,6 +210,11 @@ impl Walk<'_> {
         let Some(live) = live else {
             let plain = is_default(around.ty, name, desired)
                 && (is_zero(desired) || matches!(desired, Value::Object(_)));
+            let left_out = self.go && is_left_out(around.ty, name, desired);
+            if left_out && (here.owners.is_ours() || here.owners.rival().is_none()) {
+                self.as_desired(here);
+                return Ok(());
+            }
             return self.missing(desired, plain, here);
         };
         if desired.is_null() {
@@ -421,7 +427,10 @@ impl Walk<'_> {
                         (value, None) => {
                             value.is_null()
                                 || !self.speaks(value, member(name))
-                                || (self.go && is_zero(value) && !value.is_object())
+                                || (self.go && is_left_out(ty, name, value))
+                                || value
+                                    .as_array()
+                                    .is_some_and(|items| self.go && items.is_empty())
                                 || is_default(ty, name, value)
                         }
                         (Value::Null, Some(live)) => is_default(ty, name, live),

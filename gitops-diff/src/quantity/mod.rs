@@ -182,9 +182,7 @@ fn suffix(text: &str) -> Result<(Power, Format), ParseQuantityError> {
             if digits.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
                 return Err(ParseQuantityError::Malformed);
             }
-            let exponent: i32 = exponent
-                .parse()
-                .map_err(|_| ParseQuantityError::TooLarge)?;
+            let exponent: i32 = exponent.parse().map_err(|_| ParseQuantityError::TooLarge)?;
             Ok((Power::Ten(exponent.into()), Format::Exponent))
         }
     }
@@ -296,7 +294,11 @@ impl FromStr for Quantity {
             }
         }
         Ok(Self {
-            digits: if negative { -found.digits } else { found.digits },
+            digits: if negative {
+                -found.digits
+            } else {
+                found.digits
+            },
             format,
             ..found
         })
@@ -406,7 +408,10 @@ mod tests {
             ("-8Ei", "-9223372036854775807"),
             ("9007199254740992Ki", "9223372036854775807"),
             ("9223372036854775807Ki", "9223372036854775807"),
-            ("99999999999999999999999999999999999999999999Ei", "9223372036854775807"),
+            (
+                "99999999999999999999999999999999999999999999Ei",
+                "9223372036854775807",
+            ),
             ("9223372036854775808", "9223372036854775808"),
             // A number without digits is zero.
             (".", "0"),
