@@ -384,6 +384,50 @@ mod cases {
                 json!({"spec": {"clusterIP": ""}}),
                 json!({"spec": {"clusterIP": "10.0.0.1"}}),
             ),
+            // What the server allocates, and what controllers add.
+            (
+                "v1/Service",
+                json!({"spec": {"type": "NodePort", "clusterIP": "", "ports": [{"port": 80, "nodePort": 0}, {"port": 81, "nodePort": null}]}}),
+                json!({"spec": {"type": "NodePort", "clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"], "ports": [
+                    {"port": 80, "protocol": "TCP", "targetPort": 80, "nodePort": 30080},
+                    {"port": 81, "protocol": "TCP", "targetPort": 81, "nodePort": 30081},
+                ]}}),
+            ),
+            (
+                "v1/PersistentVolume",
+                json!({"spec": {"claimRef": {"namespace": "a", "name": "b"}}}),
+                json!({"spec": {"claimRef": {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": "a", "name": "b", "uid": "1", "resourceVersion": "2"}}, "status": {"phase": "Bound"}}),
+            ),
+            (
+                "v1/PersistentVolumeClaim",
+                json!({"spec": {"storageClassName": null, "resources": {"requests": {"storage": "1024Mi"}}}}),
+                json!({"metadata": {"name": "x", "annotations": {"pv.kubernetes.io/bind-completed": "yes"}, "finalizers": ["kubernetes.io/pvc-protection"]}, "spec": {"storageClassName": "fast", "volumeName": "pv-1", "volumeMode": "Filesystem", "resources": {"requests": {"storage": "1Gi"}}}}),
+            ),
+            (
+                "v1/ServiceAccount",
+                json!({"imagePullSecrets": [{"name": "a"}]}),
+                json!({"imagePullSecrets": [{"name": "a"}], "secrets": [{"name": "x-token-1"}]}),
+            ),
+            (
+                "batch/v1/Job",
+                json!({"spec": {"template": {"metadata": {"labels": {"app": "a"}}}}}),
+                json!({"spec": {"selector": {"matchLabels": {"batch.kubernetes.io/controller-uid": "1"}}, "template": {"metadata": {"labels": {"app": "a", "batch.kubernetes.io/controller-uid": "1", "controller-uid": "1"}}}}}),
+            ),
+            (
+                "admissionregistration.k8s.io/v1/ValidatingWebhookConfiguration",
+                json!({"webhooks": [{"name": "a.b.c", "clientConfig": {"caBundle": "Cg=="}}]}),
+                json!({"webhooks": [{"name": "a.b.c", "clientConfig": {"caBundle": "LS0tLS1CRUdJTg=="}}]}),
+            ),
+            (
+                "apiextensions.k8s.io/v1/CustomResourceDefinition",
+                json!({"spec": {"preserveUnknownFields": false, "conversion": {"strategy": "Webhook", "webhook": {"clientConfig": {"caBundle": ""}}}}, "status": {"conditions": [], "storedVersions": []}}),
+                json!({"spec": {"names": {"singular": "a", "listKind": "AList"}, "conversion": {"strategy": "Webhook", "webhook": {"clientConfig": {"caBundle": "LS0tLS1CRUdJTg=="}}}}, "status": {"storedVersions": ["v1"]}}),
+            ),
+            (
+                "autoscaling/v1/HorizontalPodAutoscaler",
+                json!({"metadata": {"name": "x", "annotations": {"autoscaling.alpha.kubernetes.io/metrics": "[{\"type\": \"Resource\"}]"}}}),
+                json!({"metadata": {"name": "x", "annotations": {"autoscaling.alpha.kubernetes.io/metrics": "[{\"type\":\"Resource\"}]", "autoscaling.alpha.kubernetes.io/conditions": "[]"}}}),
+            ),
             // A kind of which nothing is known.
             (
                 "example.com/v1/Widget",

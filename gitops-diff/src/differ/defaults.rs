@@ -35,9 +35,11 @@ const TABLE: &[(&str, &str, Default)] = &[
     ("CronJobSpec", "failedJobsHistoryLimit", Number(1)),
     ("CronJobSpec", "successfulJobsHistoryLimit", Number(3)),
     ("DaemonSetSpec", "revisionHistoryLimit", Number(10)),
+    ("DaemonSetUpdateStrategy", "type", Text("RollingUpdate")),
     ("DeploymentSpec", "progressDeadlineSeconds", Number(600)),
     ("DeploymentSpec", "replicas", Number(1)),
     ("DeploymentSpec", "revisionHistoryLimit", Number(10)),
+    ("DeploymentStrategy", "type", Text("RollingUpdate")),
     ("DeviceSubRequest", "allocationMode", Text("ExactCount")),
     ("DeviceSubRequest", "count", Number(1)),
     ("DownwardAPIVolumeSource", "defaultMode", Number(420)),
@@ -86,6 +88,11 @@ const TABLE: &[(&str, &str, Default)] = &[
     ("ReplicationControllerSpec", "replicas", Number(1)),
     ("ResourceFieldSelector", "divisor", Text("0")),
     ("RoleRef", "apiGroup", Text("rbac.authorization.k8s.io")),
+    ("RollingUpdateDaemonSet", "maxSurge", Number(0)),
+    ("RollingUpdateDaemonSet", "maxUnavailable", Number(1)),
+    ("RollingUpdateDeployment", "maxSurge", Text("25%")),
+    ("RollingUpdateDeployment", "maxUnavailable", Text("25%")),
+    ("RollingUpdateStatefulSetStrategy", "partition", Number(0)),
     ("RuleWithOperations", "scope", Text("*")),
     ("Secret", "type", Text("Opaque")),
     ("SecretVolumeSource", "defaultMode", Number(420)),
@@ -100,12 +107,42 @@ const TABLE: &[(&str, &str, Default)] = &[
     ("ServiceSpec", "sessionAffinity", Text("None")),
     ("ServiceSpec", "type", Text("ClusterIP")),
     (
+        "StatefulSetPersistentVolumeClaimRetentionPolicy",
+        "whenDeleted",
+        Text("Retain"),
+    ),
+    (
+        "StatefulSetPersistentVolumeClaimRetentionPolicy",
+        "whenScaled",
+        Text("Retain"),
+    ),
+    (
         "StatefulSetSpec",
         "podManagementPolicy",
         Text("OrderedReady"),
     ),
     ("StatefulSetSpec", "replicas", Number(1)),
     ("StatefulSetSpec", "revisionHistoryLimit", Number(10)),
+    ("StatefulSetUpdateStrategy", "type", Text("RollingUpdate")),
+];
+
+/// Fields that the server computes from others or allocates: to state null or
+/// a zero there is to leave it to the server. Sorted.
+const COMPUTED: &[(&str, &str)] = &[
+    ("JobSpec", "selector"),
+    ("NetworkPolicySpec", "policyTypes"),
+    ("PersistentVolumeClaimSpec", "storageClassName"),
+    ("PersistentVolumeClaimSpec", "volumeName"),
+    ("PodSpec", "nodeName"),
+    ("PodSpec", "priority"),
+    ("PodSpec", "serviceAccountName"),
+    ("ServicePort", "nodePort"),
+    ("ServicePort", "targetPort"),
+    ("ServiceSpec", "clusterIP"),
+    ("ServiceSpec", "clusterIPs"),
+    ("ServiceSpec", "healthCheckNodePort"),
+    ("ServiceSpec", "ipFamilies"),
+    ("ServiceSpec", "ipFamilyPolicy"),
 ];
 
 /// Whether `value` is what the server fills in for the member `name` of an object of type
@@ -127,6 +164,27 @@ pub(super) fn is_default(ty: Option<TypeRef<'_>>, name: &str, value: &Value) -> 
         Some((_, _, Any)) => true,
         None => false,
     }
+}
+
+/// Whether `value` is what the server puts where the member `name` of an object of type
+/// `ty` is stated as null, or as a zero that it doesn't keep.
+pub(super) fn is_left_to_the_server(ty: Option<TypeRef<'_>>, name: &str, value: &Value) -> bool {
+    if is_default(ty, name, value) {
+        return true;
+    }
+    let computed = ty
+        .and_then(TypeRef::name)
+        .and_then(|ty| ty.rsplit('.').next())
+        .is_some_and(|short| COMPUTED.binary_search(&(short, name)).is_ok());
+    // Of a struct all members have their defaults.
+    let member = ty.and_then(|ty| ty.member(name));
+    let defaults = member.is_some_and(|ty| ty.fields().len() > 0)
+        && value.as_object().is_some_and(|members| {
+            members
+                .iter()
+                .all(|(name, value)| is_left_to_the_server(member, name, value))
+        });
+    computed || defaults
 }
 
 /// Whether `value` is `default` with the defaults of its members filled in.
@@ -200,6 +258,10 @@ mod tests {
         let known = fields_of_all_kinds();
         for (ty, field, _) in TABLE {
             assert!(known.contains(&(*ty, *field)), "{ty}.{field}");
+        }
+        assert!(COMPUTED.is_sorted());
+        for field in COMPUTED {
+            assert!(known.contains(field), "{field:?}");
         }
     }
 }

@@ -388,8 +388,11 @@ impl SchemaDiffer {
         let added = self.normalizers.iter().map(AsRef::as_ref);
         for normalizer in normalize::builtin().iter().copied().chain(added) {
             if normalizer.applies_to(kind) {
-                normalizer.normalize(desired.to_mut());
-                normalizer.normalize(live.to_mut());
+                for object in [&mut desired, &mut live] {
+                    if normalizer.touches(object) {
+                        normalizer.normalize(object.to_mut());
+                    }
+                }
             }
         }
         (desired, live)
