@@ -846,6 +846,125 @@ mod cases {
     }
 
     #[test]
+    fn no_path_tells_a_secret() {
+        let crd = json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": "logins.example.com"},
+            "spec": {"group": "example.com", "names": {"kind": "Login", "plural": "logins"}, "scope": "Namespaced",
+                "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {
+                    "type": "object", "properties": {"spec": {"type": "object", "properties": {
+                        "words": {"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}},
+                        "users": {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"],
+                            "items": {"type": "object", "required": ["name"], "properties": {
+                                "name": {"type": "string"}, "role": {"type": "string"}}}}}}}}}}]},
+        });
+        let kind = || GroupKind::new("example.com", "Login");
+        let differ = SchemaDiffer::builtin()
+            .with_crd(&crd)
+            .unwrap()
+            .redact(kind(), ["spec", "words"])
+            .redact(kind(), ["spec", "users", "*", "name"]);
+        let login = |words: Value, users: Value| {
+            of(
+                "example.com/v1/Login",
+                json!({"spec": {"words": words, "users": users}}),
+            )
+        };
+        let user = |name: &str, role: &str| json!({"name": name, "role": role});
+        let desired = login(
+            json!(["canary-a", "canary-b"]),
+            json!([user("canary-c", "x")]),
+        );
+        let live = login(
+            json!(["canary-d", "canary-b"]),
+            json!([user("canary-c", "y"), user("canary-e", "z")]),
+        );
+        let owned_by = |word: &str, user: &str| {
+            let (word, user) = (
+                format!("v:\"{word}\""),
+                format!("k:{{\"name\":\"{user}\"}}"),
+            );
+            json!({"f:spec": {"f:words": {word: {}}, "f:users": {user: {".": {}, "f:name": {}, "f:role": {}}}}})
+        };
+        let live = owned(
+            live,
+            owned_by("canary-d", "canary-e"),
+            owned_by("canary-b", "canary-c"),
+        );
+        let found = differ.compare(&desired, &live, &manager()).unwrap();
+        let text = format!("{found:?}{}", json!(found));
+        assert!(!text.contains("canary"), "{text}");
+        let paths: Vec<_> = found.changes.iter().map(|c| c.path.to_string()).collect();
+        assert_eq!(paths, [".spec.users", ".spec.words"]);
+        // Equal ones are equal, in any order.
+        let again = login(
+            json!(["canary-b", "canary-d"]),
+            json!([user("canary-e", "z"), user("canary-c", "y")]),
+        );
+        let found = differ.compare(&again, &live, &manager()).unwrap();
+        assert!(found.changes.is_empty(), "{found:?}");
+        // Nor do errors, nor what the metadata tells.
+        let twice = login(
+            json!([]),
+            json!([user("canary-c", "x"), user("canary-c", "y")]),
+        );
+        let error = differ.compare(&twice, &live, &manager()).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("canary"), "{error}");
+        use gitops_core::{DiffRequest, Differ, Manifest, Origin};
+        let origin = Origin::new("a.yaml".parse().unwrap(), 1, 1);
+        let manifest = Manifest::new(desired, origin).unwrap();
+        let manager = manager();
+        let lost = differ.lost(&DiffRequest::new(&manifest, &live, &manager));
+        assert!(!lost.is_empty());
+        assert!(!format!("{lost:?}").contains("canary"), "{lost:?}");
+    }
+
+    #[test]
+    fn whole_objects_hold_no_secret_either() {
+        let annotation = |name: &str| json!({name: "{\"data\":\"canary\"}", "a": "b"});
+        let secret = of(
+            "v1/Secret",
+            json!({
+                "type": "Opaque", "data": {"a": "Y2FuYXJ5"}, "stringData": {"b": "canary"},
+                "stringdata": {"misspelt": "canary"},
+                "metadata": {"name": "x", "uid": "1", "annotations": annotation("kapp.k14s.io/original")},
+            }),
+        );
+        let config = of(
+            "v1/ConfigMap",
+            json!({"data": {"a": "b"}, "metadata": {"name": "x",
+                "annotations": annotation("kubectl.kubernetes.io/last-applied-configuration")}}),
+        );
+        let differ = SchemaDiffer::builtin();
+        for object in [&secret, &config] {
+            let created = differ.created(object).unwrap();
+            let deleted = differ.deleted(object).unwrap();
+            for (found, sign) in [(created, '+'), (deleted, '-')] {
+                let text = format!("{found:?}{}{}", lines(&found), json!(found));
+                assert!(!text.contains("canary") && !text.contains("Y2Fu"), "{text}");
+                assert!(
+                    lines(&found)
+                        .lines()
+                        .all(|line| line.trim().starts_with(sign))
+                );
+            }
+        }
+        assert_eq!(
+            lines(&differ.created(&secret).unwrap()),
+            "+ .data.a = (secret)\n  \
+             + .metadata.annotations.a = \"b\"\n  \
+             + .metadata.annotations.kapp.k14s.io/original = (secret)\n  \
+             + .stringData.b = (secret)\n  \
+             + .stringdata = (secret)\n  \
+             + .type = \"Opaque\""
+        );
+        assert_eq!(
+            lines(&differ.deleted(&config).unwrap()).lines().next(),
+            Some("- .data (was {\"a\":\"b\"})")
+        );
+    }
+
+    #[test]
     fn secrets_are_in_no_answer() {
         let secret = "hunter2-plain";
         let encoded = "aHVudGVyMi1wbGFpbg==";

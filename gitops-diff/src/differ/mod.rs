@@ -55,6 +55,7 @@ mod payload;
 mod place;
 mod redact;
 mod walk;
+mod whole;
 mod zeros;
 
 use mask::Mask;
@@ -85,8 +86,10 @@ pub(crate) use list::step_to;
 /// * `status` is compared only for a custom resource that is known to have no status
 ///   subresource; otherwise an apply doesn't write it.
 ///
-/// Nothing secret is in the answer: `data` and `stringData` of a `Secret`, copies of the
-/// object in the annotation of client-side apply, and what [`redact`](Self::redact) names.
+/// Nothing secret is in the answer: of a `Secret` all but its metadata, `type` and
+/// `immutable`; copies of the object in annotations, as client-side apply keeps one; and what
+/// [`redact`](Self::redact) names. A path is cut before a list element whose key or value is
+/// secret.
 pub struct SchemaDiffer {
     schemas: Schemas,
     definitions: Vec<Arc<Definition>>,
@@ -279,7 +282,7 @@ impl SchemaDiffer {
         live: &Value,
         manager: &FieldManager,
     ) -> Result<Difference, DiffError> {
-        self.compare_as(object_id(desired), desired, live, manager, None)
+        self.compare_as(object_id(desired), desired, live, manager.as_str(), None)
     }
 
     fn compare_as(
@@ -287,7 +290,7 @@ impl SchemaDiffer {
         id: ObjectId,
         desired: &Value,
         live: &Value,
-        manager: &FieldManager,
+        manager: &str,
         definition: Option<&Definition>,
     ) -> Result<Difference, DiffError> {
         for (object, what) in [(desired, "desired"), (live, "live")] {
@@ -335,12 +338,15 @@ impl SchemaDiffer {
             mask: &mask,
             found: Difference::default(),
         };
-        let owners = Owners::of(&live, manager.as_str());
+        let owners = Owners::of(&live, manager);
         walk.object(&desired, &live, ty, &owners, with_status, secret)
-            .map_err(|mismatch| {
+            .map_err(|mut mismatch| {
+                walk.secrets.cut(&mut mismatch.path);
                 DiffError::new(id, format!("{}: {}", mismatch.path, mismatch.problem))
             })?;
-        let mut found = walk.found;
+        let Walk {
+            mut found, secrets, ..
+        } = walk;
         found
             .changes
             .sort_by_cached_key(|change| change.path.to_string());
@@ -350,6 +356,7 @@ impl SchemaDiffer {
         found
             .conflicts
             .sort_by_cached_key(|field| field.path.to_string());
+        secrets.cut_paths(&mut found);
         Ok(found)
     }
 
@@ -455,7 +462,7 @@ impl Differ for SchemaDiffer {
             request.desired.id().clone(),
             &request.desired.value(),
             request.live,
-            request.manager,
+            request.manager.as_str(),
             definition.as_deref(),
         )
     }
@@ -475,20 +482,26 @@ impl Differ for SchemaDiffer {
             let first = path.elements().first();
             is_whole(request.live) || first == Some(&PathElement::Field("metadata".to_owned()))
         };
-        fields
+        let mut lost: Vec<_> = fields
             .into_iter()
             .filter(|(_, ignored)| !ignored)
-            .map(|(field, _)| FieldChange {
-                before: if read(&field.path) {
-                    secrets.show_at(&field.path, at(request.live, &field.path))
-                } else {
-                    FieldValue::Unread
-                },
-                after: secrets.show_at(&field.path, at(&desired, &field.path)),
-                path: field.path,
-                owner: field.owner,
+            .map(|(field, _)| {
+                let mut change = FieldChange {
+                    before: if read(&field.path) {
+                        secrets.show_at(&field.path, at(request.live, &field.path))
+                    } else {
+                        FieldValue::Unread
+                    },
+                    after: secrets.show_at(&field.path, at(&desired, &field.path)),
+                    path: field.path,
+                    owner: field.owner,
+                };
+                secrets.cut_change(&mut change);
+                change
             })
-            .collect()
+            .collect();
+        lost.dedup_by(|a, b| a.path == b.path);
+        lost
     }
 
     fn shaping(&self, desired: &Manifest) -> Option<Digest> {
