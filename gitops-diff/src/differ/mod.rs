@@ -7,9 +7,9 @@
 //! is no difference.
 //!
 //! ```
-//! use gitops_core::FieldManager;
+//! use gitops_diff::FieldManager;
 //! use gitops_diff::differ::SchemaDiffer;
-//! use serde_json::json;
+//! use gitops_diff::serde_json::json;
 //!
 //! let desired = json!({
 //!     "apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"},
@@ -208,9 +208,9 @@ impl SchemaDiffer {
     /// member or list element.
     ///
     /// ```
-    /// use gitops_core::{FieldManager, GroupKind};
+    /// use gitops_diff::{FieldManager, GroupKind};
     /// use gitops_diff::differ::SchemaDiffer;
-    /// use serde_json::json;
+    /// use gitops_diff::serde_json::json;
     ///
     /// let differ = SchemaDiffer::builtin()
     ///     .redact(GroupKind::new("example.com", "Login"), ["spec", "password"]);
@@ -282,7 +282,8 @@ impl SchemaDiffer {
         live: &Value,
         manager: &FieldManager,
     ) -> Result<Difference, DiffError> {
-        self.compare_as(object_id(desired), desired, live, manager.as_str(), None)
+        let id = object_id(desired);
+        self.compare_as(id, desired, live, manager.as_str(), None, &self.ignore)
     }
 
     fn compare_as(
@@ -292,6 +293,7 @@ impl SchemaDiffer {
         live: &Value,
         manager: &str,
         definition: Option<&Definition>,
+        ignore: &IgnoreRules,
     ) -> Result<Difference, DiffError> {
         for (object, what) in [(desired, "desired"), (live, "live")] {
             if !object.is_object() {
@@ -325,7 +327,7 @@ impl SchemaDiffer {
         let with_status = known.is_some_and(|known| known.status.get(&gvk.version) == Some(&false));
         let secret = is_secret(&gvk);
         let (ignored, ruled) = match (
-            self.ignore.resolve(&desired, &live, ty),
+            ignore.resolve(&desired, &live, ty),
             self.secrets.rules.resolve(&desired, &live, ty),
         ) {
             (Ok(ignored), Ok(ruled)) => (ignored, ruled),
@@ -464,6 +466,7 @@ impl Differ for SchemaDiffer {
             request.live,
             request.manager.as_str(),
             definition.as_deref(),
+            &self.ignore,
         )
     }
 

@@ -4,16 +4,18 @@ use gitops_core::{DiffError, Difference, FieldValue};
 use serde_json::{Value, json};
 
 use super::{SchemaDiffer, object_id};
+use crate::ignore::IgnoreRules;
 
 impl SchemaDiffer {
     /// The difference of an object that isn't there yet: all that `desired` states.
     ///
     /// What identifies the object and what no apply writes (`status`, server-owned
-    /// metadata) is left out. Secrets are redacted as in any difference.
+    /// metadata) is left out. Secrets are redacted as in any difference. Ignore rules don't
+    /// count: what isn't there yet is made as it is stated.
     ///
     /// ```
     /// use gitops_diff::SchemaDiffer;
-    /// use serde_json::json;
+    /// use gitops_diff::serde_json::json;
     ///
     /// let secret = json!({
     ///     "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db", "labels": {"app": "db"}},
@@ -25,7 +27,7 @@ impl SchemaDiffer {
     ///     r#"+ .metadata.labels = {"app":"db"}"#,
     ///     "+ .stringData.password = (secret)",
     /// ]);
-    /// # Ok::<(), gitops_core::DiffError>(())
+    /// # Ok::<(), gitops_diff::DiffError>(())
     /// ```
     ///
     /// # Errors
@@ -36,7 +38,8 @@ impl SchemaDiffer {
         let nothing = json!({
             "apiVersion": part("apiVersion"), "kind": part("kind"), "metadata": {},
         });
-        self.compare_as(object_id(desired), desired, &nothing, "", None)
+        let id = object_id(desired);
+        self.compare_as(id, desired, &nothing, "", None, &IgnoreRules::new())
     }
 
     /// The difference of an object that goes: all that `live` has, taken away. What is

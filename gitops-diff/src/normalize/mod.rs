@@ -20,10 +20,10 @@
 //! Users add theirs to the [`SchemaDiffer`](crate::differ::SchemaDiffer):
 //!
 //! ```
-//! use gitops_core::{FieldManager, GroupKind};
+//! use gitops_diff::{FieldManager, GroupKind};
 //! use gitops_diff::SchemaDiffer;
 //! use gitops_diff::normalize::Normalizer;
-//! use serde_json::{Value, json};
+//! use gitops_diff::serde_json::{Value, json};
 //!
 //! /// Our mesh rewrites the number of proxies to what it thinks best.
 //! struct ProxyCount;
@@ -81,9 +81,9 @@ pub use pods::{AccountAlias, AddedTolerations, ClaimTemplates};
 /// * Objects of any shape are fine: what isn't as expected is left alone.
 ///
 /// ```
-/// use gitops_core::GroupKind;
+/// use gitops_diff::GroupKind;
 /// use gitops_diff::normalize::Normalizer;
-/// use serde_json::{Value, json};
+/// use gitops_diff::serde_json::{Value, json};
 ///
 /// /// An injector fills this in; it is nobody's desire.
 /// struct InjectedCaBundle;
@@ -124,9 +124,9 @@ const _: Option<&dyn Normalizer> = None;
 /// The normalisers of the built-in kinds.
 ///
 /// ```
-/// use gitops_core::GroupKind;
+/// use gitops_diff::GroupKind;
 /// use gitops_diff::normalize;
-/// use serde_json::json;
+/// use gitops_diff::serde_json::json;
 ///
 /// let kind = GroupKind::new("rbac.authorization.k8s.io", "RoleBinding");
 /// let mut binding = json!({"subjects": [{"kind": "Group", "name": "devs"}]});

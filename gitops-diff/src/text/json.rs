@@ -10,9 +10,9 @@ use serde_json::{Map, Value, json as value};
 /// neither side. One whose value before was not read has `"unread": true`.
 ///
 /// ```
-/// use gitops_core::{FieldManager, GroupKind, ObjectId};
+/// use gitops_diff::{FieldManager, GroupKind, ObjectId};
 /// use gitops_diff::SchemaDiffer;
-/// use serde_json::json;
+/// use gitops_diff::serde_json::json;
 ///
 /// let config = |mode: &str| {
 ///     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "app"},

@@ -14,10 +14,10 @@ use super::rows::{self, Inline, Row};
 /// An empty difference is empty text.
 ///
 /// ```
-/// use gitops_core::FieldManager;
+/// use gitops_diff::FieldManager;
 /// use gitops_diff::SchemaDiffer;
 /// use gitops_diff::text::markdown;
-/// use serde_json::json;
+/// use gitops_diff::serde_json::json;
 ///
 /// let scale = |replicas| {
 ///     json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},

@@ -45,10 +45,10 @@ pub const GITHUB_COMMENT: usize = 65_536;
 /// in one of the forms.
 ///
 /// ```
-/// use gitops_core::{GroupKind, ObjectId};
+/// use gitops_diff::{GroupKind, ObjectId};
 /// use gitops_diff::SchemaDiffer;
 /// use gitops_diff::text::{Colour, Fate, Report};
-/// use serde_json::json;
+/// use gitops_diff::serde_json::json;
 ///
 /// let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "app"},
 ///                     "data": {"mode": "fast"}});
@@ -70,6 +70,7 @@ pub const GITHUB_COMMENT: usize = 65_536;
 #[derive(Debug, Clone, Default)]
 pub struct Report {
     entries: Vec<Entry>,
+    unchanged: usize,
     notes: Vec<String>,
 }
 
@@ -101,11 +102,21 @@ impl Report {
     /// Adds an object. What is [`Changed`](Fate::Changed) with an empty difference is only
     /// counted.
     pub fn push(&mut self, object: ObjectId, fate: Fate, difference: Difference) {
-        self.entries.push(Entry {
+        let entry = Entry {
             object,
             fate,
             difference,
-        });
+        };
+        if entry.tells() {
+            self.entries.push(entry);
+        } else {
+            self.unchanged += 1;
+        }
+    }
+
+    /// Counts objects that are as desired, without naming them.
+    pub fn add_unchanged(&mut self, count: usize) {
+        self.unchanged += count;
     }
 
     /// Adds a line that stands below the objects, such as a problem.
@@ -116,7 +127,7 @@ impl Report {
     /// Whether no object changes and there is no note.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.notes.is_empty() && !self.entries.iter().any(Entry::tells)
+        self.notes.is_empty() && self.entries.is_empty()
     }
 
     /// How many objects are created, changed, deleted and unchanged, in one line: `1
@@ -124,15 +135,12 @@ impl Report {
     /// is `no objects`.
     #[must_use]
     pub fn summary(&self) -> String {
-        let count = |wanted: fn(&Entry) -> bool| self.entries.iter().filter(|e| wanted(e)).count();
+        let count = |fate| self.entries.iter().filter(|e| e.fate == fate).count();
         let parts: Vec<_> = [
-            (count(|entry| entry.fate == Fate::Created), "created"),
-            (
-                count(|entry| entry.fate == Fate::Changed && entry.tells()),
-                "changed",
-            ),
-            (count(|entry| entry.fate == Fate::Deleted), "deleted"),
-            (count(|entry| !entry.tells()), "unchanged"),
+            (count(Fate::Created), "created"),
+            (count(Fate::Changed), "changed"),
+            (count(Fate::Deleted), "deleted"),
+            (self.unchanged, "unchanged"),
         ]
         .into_iter()
         .filter(|(count, _)| *count > 0)
@@ -147,7 +155,7 @@ impl Report {
 
     fn lines(&self, colour: Colour, body: impl Fn(&Difference, &mut String)) -> String {
         let mut out = String::new();
-        for entry in self.entries.iter().filter(|entry| entry.tells()) {
+        for entry in &self.entries {
             out.push_str(&Paint(colour).bold(&clean(&entry.heading())));
             out.push('\n');
             body(&entry.difference, &mut out);
@@ -180,7 +188,7 @@ impl Report {
     ///
     /// ```
     /// use gitops_diff::text::Report;
-    /// use serde_json::json;
+    /// use gitops_diff::serde_json::json;
     ///
     /// let empty = json!({"objects": [], "notes": [], "unchanged": 0});
     /// assert_eq!(Report::new().json(), empty);
@@ -190,7 +198,6 @@ impl Report {
         let objects: Vec<_> = self
             .entries
             .iter()
-            .filter(|entry| entry.tells())
             .map(|entry| {
                 let mut object = super::json(&entry.object, &entry.difference);
                 if let Some(members) = object.as_object_mut() {
@@ -199,8 +206,7 @@ impl Report {
                 object
             })
             .collect();
-        let unchanged = self.entries.iter().filter(|entry| !entry.tells()).count();
-        json!({"objects": objects, "notes": self.notes, "unchanged": unchanged})
+        json!({"objects": objects, "notes": self.notes, "unchanged": self.unchanged})
     }
 
     /// As a comment on a pull request, at most `limit` bytes long ([`GITHUB_COMMENT`]; a
@@ -219,7 +225,7 @@ impl Report {
             .iter()
             .map(|note| format!("\n> {}\n", code(note)))
             .collect();
-        let told: Vec<_> = self.entries.iter().filter(|entry| entry.tells()).collect();
+        let told = &self.entries;
         // Room that is kept for the line that counts what is left out.
         let left_out = |count: usize| format!("\n… and {count} more\n");
         let tail = left_out(told.len() + notes.len()).len();
@@ -236,7 +242,7 @@ impl Report {
             }
         }
         // Each object is at least named, if that fits; only then is room given to differences.
-        let names: Vec<_> = told.iter().map(|entry| named(entry)).collect();
+        let names: Vec<_> = told.iter().map(named).collect();
         let mut room = limit.saturating_sub(out.len() + tail);
         let mut listed = 0;
         for name in &names {
@@ -357,9 +363,7 @@ impl From<&Plan> for Report {
         if let Some(hold) = &plan.hold {
             report.note(format!("held {hold}"));
         }
-        if plan.unchanged > 0 {
-            report.note(format!("{} unchanged", plan.unchanged));
-        }
+        report.add_unchanged(plan.unchanged);
         report
     }
 }

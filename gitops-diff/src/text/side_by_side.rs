@@ -19,10 +19,10 @@ const NARROWEST: usize = 40;
 /// An empty difference is empty text.
 ///
 /// ```
-/// use gitops_core::FieldManager;
+/// use gitops_diff::FieldManager;
 /// use gitops_diff::SchemaDiffer;
 /// use gitops_diff::text::{Colour, side_by_side};
-/// use serde_json::json;
+/// use gitops_diff::serde_json::json;
 ///
 /// let config = |mode: &str, text: &str| {
 ///     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "app"},

@@ -22,10 +22,10 @@ const PATH_COLUMN: usize = 64;
 /// what was left out is counted.
 ///
 /// ```
-/// use gitops_core::FieldManager;
+/// use gitops_diff::FieldManager;
 /// use gitops_diff::SchemaDiffer;
 /// use gitops_diff::text::{Colour, unified};
-/// use serde_json::json;
+/// use gitops_diff::serde_json::json;
 ///
 /// let config = |mode: &str, text: &str| {
 ///     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "app"},
@@ -43,7 +43,7 @@ const PATH_COLUMN: usize = 64;
 ///       port = 80
 ///      -host = a
 ///      +host = b
-///   ~ .data.mode      "slow" -> "fast"
+///   ~ .data.mode  "slow" -> "fast"
 /// "#,
 /// );
 /// # Ok::<(), Box<dyn std::error::Error>>(())
