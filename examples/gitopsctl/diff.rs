@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use gitops_core::{DiffRequest, Differ as _, Difference, FieldManager, Manifest, ObjectId};
 use gitops_diff::SchemaDiffer;
+use gitops_diff::text::{Fate, Report};
 use serde::Serialize;
 
 use crate::ignore::IgnoreArgs;
-use crate::{Output, SUCCESS, UNWELL, render};
+use crate::output::{DiffOutput, Form, write_json};
+use crate::{SUCCESS, UNWELL, render};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -16,9 +18,8 @@ pub(crate) struct Args {
     desired: PathBuf,
     /// What is: a file or a folder, such as `kubectl get -o yaml` writes
     live: PathBuf,
-    /// The form of the differences
-    #[arg(long, value_enum, default_value = "text")]
-    output: Output,
+    #[command(flatten)]
+    output: DiffOutput,
     /// Look at ownership, too, as somebody who writes under this name
     #[arg(long, value_name = "NAME")]
     field_manager: Option<FieldManager>,
@@ -56,11 +57,10 @@ pub(crate) async fn run(args: &Args) -> Result<u8> {
     let mut all = Vec::new();
     for manifest in &desired {
         let Some(live) = live.iter().find(|live| same(manifest, live)) else {
-            let object = manifest.id().clone();
             all.push(Compared {
-                object,
+                object: manifest.id().clone(),
                 missing: true,
-                difference: Difference::default(),
+                difference: differ.created(&manifest.value())?,
             });
             continue;
         };
@@ -82,36 +82,28 @@ pub(crate) async fn run(args: &Args) -> Result<u8> {
             difference,
         });
     }
-    match args.output {
-        Output::Json => anstream::println!("{}", serde_json::to_string_pretty(&all)?),
-        Output::Text => all.iter().for_each(print),
-    }
     let same = all
         .iter()
         .all(|compared| !compared.missing && compared.difference.is_empty());
+    if args.output.form == Form::Json {
+        write_json(&all)?;
+    } else if !same {
+        args.output.write("Differences", &report(all));
+    }
     Ok(if same { SUCCESS } else { UNWELL })
 }
 
-fn print(compared: &Compared) {
-    let Compared {
-        object,
-        missing,
-        difference,
-    } = compared;
-    if *missing {
-        anstream::println!("{object}: is not there");
-    } else if !difference.is_empty() {
-        anstream::println!("{object}");
-        for change in &difference.changes {
-            anstream::println!("  {change}");
-        }
-        for conflict in &difference.unowned {
-            anstream::println!("  = {conflict}, not by us");
-        }
-        for conflict in &difference.conflicts {
-            anstream::println!("  ! {conflict}");
-        }
+fn report(all: Vec<Compared>) -> Report {
+    let mut report = Report::new();
+    for compared in all {
+        let fate = if compared.missing {
+            Fate::Created
+        } else {
+            Fate::Changed
+        };
+        report.push(compared.object, fate, compared.difference);
     }
+    report
 }
 
 async fn manifests(path: &std::path::Path) -> Result<Vec<Manifest>> {

@@ -36,6 +36,32 @@ const ERROR: u8 = 2;
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// Whether text is coloured; auto is where somebody sees it and $NO_COLOR isn't set
+    #[arg(
+        long,
+        value_enum,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto"
+    )]
+    color: Color,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+impl From<Color> for anstream::ColorChoice {
+    fn from(color: Color) -> Self {
+        match color {
+            Color::Auto => Self::Auto,
+            Color::Always => Self::Always,
+            Color::Never => Self::Never,
+        }
+    }
 }
 
 const EXIT_CODES: &str = "Exit status: 0 all is as asked; 1 something differs, failed or was held \
@@ -63,7 +89,9 @@ async fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_env_filter(logs())
         .init();
-    let result = match Cli::parse().command {
+    let cli = Cli::parse();
+    anstream::ColorChoice::from(cli.color).write_global();
+    let result = match cli.command {
         Command::Render(args) => render::run(&args).await,
         Command::Diff(args) => diff::run(&args).await,
         Command::Plan(args) => plan::run(args).await,

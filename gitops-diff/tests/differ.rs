@@ -384,6 +384,50 @@ mod cases {
                 json!({"spec": {"clusterIP": ""}}),
                 json!({"spec": {"clusterIP": "10.0.0.1"}}),
             ),
+            // What the server allocates, and what controllers add.
+            (
+                "v1/Service",
+                json!({"spec": {"type": "NodePort", "clusterIP": "", "ports": [{"port": 80, "nodePort": 0}, {"port": 81, "nodePort": null}]}}),
+                json!({"spec": {"type": "NodePort", "clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"], "ports": [
+                    {"port": 80, "protocol": "TCP", "targetPort": 80, "nodePort": 30080},
+                    {"port": 81, "protocol": "TCP", "targetPort": 81, "nodePort": 30081},
+                ]}}),
+            ),
+            (
+                "v1/PersistentVolume",
+                json!({"spec": {"claimRef": {"namespace": "a", "name": "b"}}}),
+                json!({"spec": {"claimRef": {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": "a", "name": "b", "uid": "1", "resourceVersion": "2"}}, "status": {"phase": "Bound"}}),
+            ),
+            (
+                "v1/PersistentVolumeClaim",
+                json!({"spec": {"storageClassName": null, "resources": {"requests": {"storage": "1024Mi"}}}}),
+                json!({"metadata": {"name": "x", "annotations": {"pv.kubernetes.io/bind-completed": "yes"}, "finalizers": ["kubernetes.io/pvc-protection"]}, "spec": {"storageClassName": "fast", "volumeName": "pv-1", "volumeMode": "Filesystem", "resources": {"requests": {"storage": "1Gi"}}}}),
+            ),
+            (
+                "v1/ServiceAccount",
+                json!({"imagePullSecrets": [{"name": "a"}]}),
+                json!({"imagePullSecrets": [{"name": "a"}], "secrets": [{"name": "x-token-1"}]}),
+            ),
+            (
+                "batch/v1/Job",
+                json!({"spec": {"template": {"metadata": {"labels": {"app": "a"}}}}}),
+                json!({"spec": {"selector": {"matchLabels": {"batch.kubernetes.io/controller-uid": "1"}}, "template": {"metadata": {"labels": {"app": "a", "batch.kubernetes.io/controller-uid": "1", "controller-uid": "1"}}}}}),
+            ),
+            (
+                "admissionregistration.k8s.io/v1/ValidatingWebhookConfiguration",
+                json!({"webhooks": [{"name": "a.b.c", "clientConfig": {"caBundle": "Cg=="}}]}),
+                json!({"webhooks": [{"name": "a.b.c", "clientConfig": {"caBundle": "LS0tLS1CRUdJTg=="}}]}),
+            ),
+            (
+                "apiextensions.k8s.io/v1/CustomResourceDefinition",
+                json!({"spec": {"preserveUnknownFields": false, "conversion": {"strategy": "Webhook", "webhook": {"clientConfig": {"caBundle": ""}}}}, "status": {"conditions": [], "storedVersions": []}}),
+                json!({"spec": {"names": {"singular": "a", "listKind": "AList"}, "conversion": {"strategy": "Webhook", "webhook": {"clientConfig": {"caBundle": "LS0tLS1CRUdJTg=="}}}}, "status": {"storedVersions": ["v1"]}}),
+            ),
+            (
+                "autoscaling/v1/HorizontalPodAutoscaler",
+                json!({"metadata": {"name": "x", "annotations": {"autoscaling.alpha.kubernetes.io/metrics": "[{\"type\": \"Resource\"}]"}}}),
+                json!({"metadata": {"name": "x", "annotations": {"autoscaling.alpha.kubernetes.io/metrics": "[{\"type\":\"Resource\"}]", "autoscaling.alpha.kubernetes.io/conditions": "[]"}}}),
+            ),
             // A kind of which nothing is known.
             (
                 "example.com/v1/Widget",
@@ -548,21 +592,72 @@ mod cases {
     }
 
     #[test]
-    fn a_zero_or_null_is_no_difference_once_it_is_ours() {
-        let desired = of(
-            "v1/Pod",
-            json!({"spec": {"hostNetwork": false, "dnsPolicy": null}}),
-        );
+    fn a_null_is_no_difference_once_it_is_ours() {
+        let desired = of("v1/Pod", json!({"spec": {"dnsPolicy": null}}));
         let live = of("v1/Pod", json!({"spec": {"dnsPolicy": "None"}}));
         assert_eq!(
             changes(&desired, &live),
-            [
-                r#"- .spec.dnsPolicy (was "None")"#,
-                "+ .spec.hostNetwork = false"
-            ]
+            [r#"- .spec.dnsPolicy (was "None")"#]
         );
-        let ours = json!({"f:spec": {"f:hostNetwork": {}, "f:dnsPolicy": {}}});
+        let ours = json!({"f:spec": {"f:dnsPolicy": {}}});
         assert_eq!(changes(&desired, &owned(live, ours, json!({}))), [""; 0]);
+    }
+
+    #[test]
+    fn a_zero_that_the_server_does_not_keep_is_no_difference() {
+        let pod = |spec: Value| of("v1/Pod", json!({"spec": spec}));
+        let live = pod(json!({"dnsPolicy": "None"}));
+        let desired = pod(json!({"hostNetwork": false}));
+        assert_eq!(changes(&desired, &live), [""; 0]);
+        // Once owners are known, applying makes us one.
+        let found = |ours: Value, theirs: Value| {
+            let live = owned(live.clone(), ours, theirs);
+            lines(
+                &SchemaDiffer::builtin()
+                    .compare(&desired, &live, &manager())
+                    .unwrap(),
+            )
+        };
+        let (nothing, network) = (json!({}), json!({"f:spec": {"f:hostNetwork": {}}}));
+        assert_eq!(found(network.clone(), nothing.clone()), "");
+        assert_eq!(
+            found(nothing.clone(), nothing.clone()),
+            "= .spec.hostNetwork owned by nobody we know"
+        );
+        // The server takes ours for an addition to what is another's.
+        assert!(found(nothing, network).contains("! .spec.hostNetwork owned by kubectl-edit"));
+    }
+
+    #[test]
+    fn a_zero_that_the_server_keeps_differs_from_nothing() {
+        for (kind, desired, live, path) in [
+            (
+                "v1/ServiceAccount",
+                json!({"automountServiceAccountToken": false}),
+                json!({}),
+                ".automountServiceAccountToken",
+            ),
+            (
+                "v1/ConfigMap",
+                json!({"data": {"a": ""}}),
+                json!({"data": {"b": ""}}),
+                ".data.a",
+            ),
+            // To be evicted at once, and never to be evicted.
+            (
+                "v1/Pod",
+                json!({"spec": {"tolerations": [{"operator": "Exists", "tolerationSeconds": 0}]}}),
+                json!({"spec": {"tolerations": [{"operator": "Exists"}]}}),
+                ".spec.tolerations",
+            ),
+        ] {
+            let (desired, live) = (of(kind, desired), of(kind, live));
+            let found = changes(&desired, &live);
+            assert!(
+                found.len() == 1 && found[0].contains(path),
+                "{kind}: {found:?}"
+            );
+        }
     }
 
     #[test]
@@ -747,6 +842,125 @@ mod cases {
                 .compare(&of("x"), &of("X"), &manager())
                 .unwrap()
                 .is_empty()
+        );
+    }
+
+    #[test]
+    fn no_path_tells_a_secret() {
+        let crd = json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": "logins.example.com"},
+            "spec": {"group": "example.com", "names": {"kind": "Login", "plural": "logins"}, "scope": "Namespaced",
+                "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {
+                    "type": "object", "properties": {"spec": {"type": "object", "properties": {
+                        "words": {"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}},
+                        "users": {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"],
+                            "items": {"type": "object", "required": ["name"], "properties": {
+                                "name": {"type": "string"}, "role": {"type": "string"}}}}}}}}}}]},
+        });
+        let kind = || GroupKind::new("example.com", "Login");
+        let differ = SchemaDiffer::builtin()
+            .with_crd(&crd)
+            .unwrap()
+            .redact(kind(), ["spec", "words"])
+            .redact(kind(), ["spec", "users", "*", "name"]);
+        let login = |words: Value, users: Value| {
+            of(
+                "example.com/v1/Login",
+                json!({"spec": {"words": words, "users": users}}),
+            )
+        };
+        let user = |name: &str, role: &str| json!({"name": name, "role": role});
+        let desired = login(
+            json!(["canary-a", "canary-b"]),
+            json!([user("canary-c", "x")]),
+        );
+        let live = login(
+            json!(["canary-d", "canary-b"]),
+            json!([user("canary-c", "y"), user("canary-e", "z")]),
+        );
+        let owned_by = |word: &str, user: &str| {
+            let (word, user) = (
+                format!("v:\"{word}\""),
+                format!("k:{{\"name\":\"{user}\"}}"),
+            );
+            json!({"f:spec": {"f:words": {word: {}}, "f:users": {user: {".": {}, "f:name": {}, "f:role": {}}}}})
+        };
+        let live = owned(
+            live,
+            owned_by("canary-d", "canary-e"),
+            owned_by("canary-b", "canary-c"),
+        );
+        let found = differ.compare(&desired, &live, &manager()).unwrap();
+        let text = format!("{found:?}{}", json!(found));
+        assert!(!text.contains("canary"), "{text}");
+        let paths: Vec<_> = found.changes.iter().map(|c| c.path.to_string()).collect();
+        assert_eq!(paths, [".spec.users", ".spec.words"]);
+        // Equal ones are equal, in any order.
+        let again = login(
+            json!(["canary-b", "canary-d"]),
+            json!([user("canary-e", "z"), user("canary-c", "y")]),
+        );
+        let found = differ.compare(&again, &live, &manager()).unwrap();
+        assert!(found.changes.is_empty(), "{found:?}");
+        // Nor do errors, nor what the metadata tells.
+        let twice = login(
+            json!([]),
+            json!([user("canary-c", "x"), user("canary-c", "y")]),
+        );
+        let error = differ.compare(&twice, &live, &manager()).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("canary"), "{error}");
+        use gitops_core::{DiffRequest, Differ, Manifest, Origin};
+        let origin = Origin::new("a.yaml".parse().unwrap(), 1, 1);
+        let manifest = Manifest::new(desired, origin).unwrap();
+        let manager = manager();
+        let lost = differ.lost(&DiffRequest::new(&manifest, &live, &manager));
+        assert!(!lost.is_empty());
+        assert!(!format!("{lost:?}").contains("canary"), "{lost:?}");
+    }
+
+    #[test]
+    fn whole_objects_hold_no_secret_either() {
+        let annotation = |name: &str| json!({name: "{\"data\":\"canary\"}", "a": "b"});
+        let secret = of(
+            "v1/Secret",
+            json!({
+                "type": "Opaque", "data": {"a": "Y2FuYXJ5"}, "stringData": {"b": "canary"},
+                "stringdata": {"misspelt": "canary"},
+                "metadata": {"name": "x", "uid": "1", "annotations": annotation("kapp.k14s.io/original")},
+            }),
+        );
+        let config = of(
+            "v1/ConfigMap",
+            json!({"data": {"a": "b"}, "metadata": {"name": "x",
+                "annotations": annotation("kubectl.kubernetes.io/last-applied-configuration")}}),
+        );
+        let differ = SchemaDiffer::builtin();
+        for object in [&secret, &config] {
+            let created = differ.created(object).unwrap();
+            let deleted = differ.deleted(object).unwrap();
+            for (found, sign) in [(created, '+'), (deleted, '-')] {
+                let text = format!("{found:?}{}{}", lines(&found), json!(found));
+                assert!(!text.contains("canary") && !text.contains("Y2Fu"), "{text}");
+                assert!(
+                    lines(&found)
+                        .lines()
+                        .all(|line| line.trim().starts_with(sign))
+                );
+            }
+        }
+        assert_eq!(
+            lines(&differ.created(&secret).unwrap()),
+            "+ .data.a = (secret)\n  \
+             + .metadata.annotations.a = \"b\"\n  \
+             + .metadata.annotations.kapp.k14s.io/original = (secret)\n  \
+             + .stringData.b = (secret)\n  \
+             + .stringdata = (secret)\n  \
+             + .type = \"Opaque\""
+        );
+        assert_eq!(
+            lines(&differ.deleted(&config).unwrap()).lines().next(),
+            Some("- .data (was {\"a\":\"b\"})")
         );
     }
 

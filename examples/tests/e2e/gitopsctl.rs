@@ -172,7 +172,8 @@ fn diff_exits_as_diff_does() {
         .says(&["ConfigMap a"])
         .says(&[".data.mode", "slow", "fast"]);
     let missing = desk.run(&["diff", "want.yaml", "stranger.yaml"]).code(1);
-    missing.says(&["ConfigMap a", "not there"]);
+    missing.says(&["+ ConfigMap a"]).says(&["+ .data", "fast"]);
+    missing.says(&["1 created"]);
 
     let args = |live| ["diff", "want.yaml", live, "--output", "json"];
     let same = desk.run(&args("live.yaml")).code(0).json();
@@ -184,6 +185,10 @@ fn diff_exits_as_diff_does() {
     assert_eq!(different[0]["changes"][0]["path"], path);
     let missing = desk.run(&args("stranger.yaml")).code(1).json();
     assert_eq!(missing[0]["missing"], true);
+    assert_eq!(
+        missing[0]["changes"][0]["after"],
+        json!({"value": {"mode": "fast"}})
+    );
 
     for output in ["text", "json"] {
         desk.run(&["diff", "want.yaml", "broken.yaml", "--output", output])
@@ -191,6 +196,43 @@ fn diff_exits_as_diff_does() {
         desk.run(&["diff", "want.yaml", "gone.yaml", "--output", output])
             .refuses(&["gone.yaml"]);
     }
+}
+
+#[test]
+fn diff_has_a_form_for_terminals_wide_and_narrow_and_for_a_comment() {
+    let desk = Desk::new();
+    desk.write("want.yaml", &config_map("a", "fast"));
+    desk.write("live.yaml", &config_map("a", "slow"));
+    let run = |args: &[&str]| {
+        let args = [&["diff", "want.yaml", "live.yaml"], args].concat();
+        desk.run(&args).code(1).stdout
+    };
+    assert_eq!(
+        run(&[]),
+        "~ ConfigMap a\n  ~ .data.mode  \"slow\" -> \"fast\"\n1 changed\n"
+    );
+    assert_eq!(
+        run(&["--output", "side-by-side", "--width", "40"]),
+        "~ ConfigMap a\n~ .data.mode\n  \"slow\"            | \"fast\"\n1 changed\n"
+    );
+    let comment = run(&["--output", "markdown"]);
+    assert!(
+        comment.starts_with("### Differences\n\n1 changed\n"),
+        "{comment}"
+    );
+    assert!(
+        comment.contains("```diff\n- .data.mode  \"slow\"\n+ .data.mode  \"fast\"\n```"),
+        "{comment}"
+    );
+    // Nobody sees colours in a file, unless they are asked for; told not to, there are none.
+    let coloured = gitopsctl(desk.home.path())
+        .args(["diff", "want.yaml", "live.yaml", "--color", "always"])
+        .output()
+        .unwrap();
+    let coloured = String::from_utf8(coloured.stdout).unwrap();
+    assert!(coloured.contains("\u{1b}[33m"), "{coloured:?}");
+    assert!(!run(&["--color", "never"]).contains('\u{1b}'));
+    assert!(!run(&[]).contains('\u{1b}'));
 }
 
 #[test]
@@ -208,16 +250,19 @@ fn diff_does_not_show_what_is_secret() {
             .replace("stringData", "data")
             .replace("canary-old", "Y2FuYXJ5"),
     );
-    for output in ["text", "json"] {
-        let differs = desk
-            .run(&["diff", "want.yaml", "live.yaml", "--output", output])
-            .code(1);
-        let text = format!("{}{}", differs.stdout, differs.stderr);
-        assert!(text.contains("password"), "{text}");
-        assert!(
-            !text.contains("canary") && !text.contains("Y2FuYXJ5"),
-            "{text}"
-        );
+    desk.write("nothing.yaml", &config_map("a", "fast"));
+    for output in ["text", "json", "side-by-side", "markdown"] {
+        for live in ["live.yaml", "nothing.yaml"] {
+            let differs = desk
+                .run(&["diff", "want.yaml", live, "--output", output])
+                .code(1);
+            let text = format!("{}{}", differs.stdout, differs.stderr);
+            assert!(text.contains("password"), "{text}");
+            assert!(
+                !text.contains("canary") && !text.contains("Y2FuYXJ5"),
+                "{text}"
+            );
+        }
     }
 }
 
@@ -252,6 +297,29 @@ async fn plan_tells_what_apply_would_do_and_writes_nothing() {
 }
 
 #[test]
+fn a_plan_has_a_form_for_a_comment_and_one_in_two_columns() {
+    let desk = Desk::new();
+    desk.on_fake("apply", &[]).code(0);
+    desk.repo
+        .commit("change the shop")
+        .file("shop/a.yaml", config_map("a", "slow"))
+        .file("shop/d.yaml", config_map("d", "fast"))
+        .remove("shop/b.yaml")
+        .save()
+        .unwrap();
+    let comment = desk.on_fake("plan", &["--output", "markdown"]).code(1);
+    comment
+        .says(&["### Plan for shop at"])
+        .says(&["1 created, 1 changed, 1 deleted, 1 unchanged"])
+        .says(&["<code>+ ConfigMap default/d</code> created"])
+        .says(&["<code>- ConfigMap default/b</code> deleted"])
+        .says(&["+ .data.mode", "\"slow\""]);
+    desk.on_fake("plan", &["--output", "side-by-side", "--width", "40"])
+        .code(1)
+        .says(&["  \"fast\"            | \"slow\""]);
+}
+
+#[test]
 fn a_plan_with_nothing_to_do_is_a_success() {
     let desk = Desk::new();
     assert!(!desk.state().exists());
@@ -260,6 +328,8 @@ fn a_plan_with_nothing_to_do_is_a_success() {
     desk.on_fake("apply", &[]).code(0);
     let before = std::fs::read(desk.state()).unwrap();
     desk.on_fake("plan", &[]).code(0).says(&["3 unchanged"]);
+    let comment = desk.on_fake("plan", &["--output", "markdown"]).code(0);
+    comment.says(&["3 unchanged"]);
     assert_eq!(std::fs::read(desk.state()).unwrap(), before);
 }
 

@@ -9,11 +9,13 @@ use crate::schema::{FieldType, TypeRef};
 enum Default {
     Text(&'static str),
     Number(i64),
+    /// An object without members.
+    Empty,
     /// Any value: the server computes it from other fields.
     Any,
 }
 
-use Default::{Any, Number, Text};
+use Default::{Any, Empty, Number, Text};
 
 /// Type, field and default, from `pkg/apis/*/*/defaults.go` of Kubernetes 1.36. Sorted.
 ///
@@ -33,12 +35,15 @@ const TABLE: &[(&str, &str, Default)] = &[
     ("CronJobSpec", "failedJobsHistoryLimit", Number(1)),
     ("CronJobSpec", "successfulJobsHistoryLimit", Number(3)),
     ("DaemonSetSpec", "revisionHistoryLimit", Number(10)),
+    ("DaemonSetUpdateStrategy", "type", Text("RollingUpdate")),
     ("DeploymentSpec", "progressDeadlineSeconds", Number(600)),
     ("DeploymentSpec", "replicas", Number(1)),
     ("DeploymentSpec", "revisionHistoryLimit", Number(10)),
+    ("DeploymentStrategy", "type", Text("RollingUpdate")),
     ("DeviceSubRequest", "allocationMode", Text("ExactCount")),
     ("DeviceSubRequest", "count", Number(1)),
     ("DownwardAPIVolumeSource", "defaultMode", Number(420)),
+    ("EndpointPort", "name", Text("")),
     ("EndpointPort", "protocol", Text("TCP")),
     ("ExactDeviceRequest", "allocationMode", Text("ExactCount")),
     ("ExactDeviceRequest", "count", Number(1)),
@@ -48,6 +53,10 @@ const TABLE: &[(&str, &str, Default)] = &[
     ("JobSpec", "completionMode", Text("NonIndexed")),
     ("LimitRangeItem", "default", Any),
     ("LimitRangeItem", "defaultRequest", Any),
+    ("MatchResources", "matchPolicy", Text("Equivalent")),
+    ("MatchResources", "namespaceSelector", Empty),
+    ("MatchResources", "objectSelector", Empty),
+    ("NamedRuleWithOperations", "scope", Text("*")),
     ("NetworkPolicyPort", "protocol", Text("TCP")),
     ("ObjectFieldSelector", "apiVersion", Text("v1")),
     (
@@ -78,6 +87,12 @@ const TABLE: &[(&str, &str, Default)] = &[
     ("ReplicaSetSpec", "replicas", Number(1)),
     ("ReplicationControllerSpec", "replicas", Number(1)),
     ("ResourceFieldSelector", "divisor", Text("0")),
+    ("RoleRef", "apiGroup", Text("rbac.authorization.k8s.io")),
+    ("RollingUpdateDaemonSet", "maxSurge", Number(0)),
+    ("RollingUpdateDaemonSet", "maxUnavailable", Number(1)),
+    ("RollingUpdateDeployment", "maxSurge", Text("25%")),
+    ("RollingUpdateDeployment", "maxUnavailable", Text("25%")),
+    ("RollingUpdateStatefulSetStrategy", "partition", Number(0)),
     ("RuleWithOperations", "scope", Text("*")),
     ("Secret", "type", Text("Opaque")),
     ("SecretVolumeSource", "defaultMode", Number(420)),
@@ -92,12 +107,42 @@ const TABLE: &[(&str, &str, Default)] = &[
     ("ServiceSpec", "sessionAffinity", Text("None")),
     ("ServiceSpec", "type", Text("ClusterIP")),
     (
+        "StatefulSetPersistentVolumeClaimRetentionPolicy",
+        "whenDeleted",
+        Text("Retain"),
+    ),
+    (
+        "StatefulSetPersistentVolumeClaimRetentionPolicy",
+        "whenScaled",
+        Text("Retain"),
+    ),
+    (
         "StatefulSetSpec",
         "podManagementPolicy",
         Text("OrderedReady"),
     ),
     ("StatefulSetSpec", "replicas", Number(1)),
     ("StatefulSetSpec", "revisionHistoryLimit", Number(10)),
+    ("StatefulSetUpdateStrategy", "type", Text("RollingUpdate")),
+];
+
+/// Fields that the server computes from others or allocates: to state null or
+/// a zero there is to leave it to the server. Sorted.
+const COMPUTED: &[(&str, &str)] = &[
+    ("JobSpec", "selector"),
+    ("NetworkPolicySpec", "policyTypes"),
+    ("PersistentVolumeClaimSpec", "storageClassName"),
+    ("PersistentVolumeClaimSpec", "volumeName"),
+    ("PodSpec", "nodeName"),
+    ("PodSpec", "priority"),
+    ("PodSpec", "serviceAccountName"),
+    ("ServicePort", "nodePort"),
+    ("ServicePort", "targetPort"),
+    ("ServiceSpec", "clusterIP"),
+    ("ServiceSpec", "clusterIPs"),
+    ("ServiceSpec", "healthCheckNodePort"),
+    ("ServiceSpec", "ipFamilies"),
+    ("ServiceSpec", "ipFamilyPolicy"),
 ];
 
 /// Whether `value` is what the server fills in for the member `name` of an object of type
@@ -105,7 +150,7 @@ const TABLE: &[(&str, &str, Default)] = &[
 pub(super) fn is_default(ty: Option<TypeRef<'_>>, name: &str, value: &Value) -> bool {
     let Some(ty) = ty else { return false };
     let stated = ty.field(name).and_then(FieldType::default);
-    if stated.is_some_and(|default| values_equal(default, value)) {
+    if stated.is_some_and(|default| is_completed(default, value, ty.member(name))) {
         return true;
     }
     let Some(short) = ty.name().and_then(|name| name.rsplit('.').next()) else {
@@ -115,9 +160,44 @@ pub(super) fn is_default(ty: Option<TypeRef<'_>>, name: &str, value: &Value) -> 
     match found.ok().and_then(|at| TABLE.get(at)) {
         Some((_, _, Text(text))) => value == text,
         Some((_, _, Number(number))) => value == number,
+        Some((_, _, Empty)) => value.as_object().is_some_and(|members| members.is_empty()),
         Some((_, _, Any)) => true,
         None => false,
     }
+}
+
+/// Whether `value` is what the server puts where the member `name` of an object of type
+/// `ty` is stated as null, or as a zero that it doesn't keep.
+pub(super) fn is_left_to_the_server(ty: Option<TypeRef<'_>>, name: &str, value: &Value) -> bool {
+    if is_default(ty, name, value) {
+        return true;
+    }
+    let computed = ty
+        .and_then(TypeRef::name)
+        .and_then(|ty| ty.rsplit('.').next())
+        .is_some_and(|short| COMPUTED.binary_search(&(short, name)).is_ok());
+    // Of a struct all members have their defaults.
+    let member = ty.and_then(|ty| ty.member(name));
+    let defaults = member.is_some_and(|ty| ty.fields().len() > 0)
+        && value.as_object().is_some_and(|members| {
+            members
+                .iter()
+                .all(|(name, value)| is_left_to_the_server(member, name, value))
+        });
+    computed || defaults
+}
+
+/// Whether `value` is `default` with the defaults of its members filled in.
+fn is_completed(default: &Value, value: &Value, ty: Option<TypeRef<'_>>) -> bool {
+    let (Value::Object(stated), Value::Object(members)) = (default, value) else {
+        return values_equal(default, value);
+    };
+    let member = |name: &str| ty.and_then(|ty| ty.member(name));
+    stated.keys().all(|name| members.contains_key(name))
+        && members.iter().all(|(name, value)| match stated.get(name) {
+            Some(default) => is_completed(default, value, member(name)),
+            None => is_default(ty, name, value),
+        })
 }
 
 /// Whether the server fills the member `name` in again, with the value that `object` has
@@ -144,9 +224,9 @@ pub(super) fn is_refilled(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::differ::fields_of_all_kinds;
     use crate::schema::Schema;
     use serde_json::json;
-    use std::collections::BTreeSet;
 
     #[test]
     fn a_default_that_depends_on_another_field_is_filled_in_only_where_it_applies() {
@@ -175,24 +255,13 @@ mod tests {
     #[test]
     fn the_table_is_sorted_and_every_field_in_it_is_there() {
         assert!(TABLE.is_sorted_by_key(|(ty, field, _)| (*ty, *field)));
-        let mut wanted: BTreeSet<_> = TABLE.iter().map(|(ty, field, _)| (*ty, *field)).collect();
-        // Walk all types that a kind reaches.
-        let mut seen = BTreeSet::new();
-        let mut open: Vec<_> = Schema::builtin().kinds().map(|(_, _, ty)| ty).collect();
-        while let Some(ty) = open.pop() {
-            if let Some(name) = ty.name() {
-                if !seen.insert(name) {
-                    continue;
-                }
-                let short = name.rsplit('.').next().unwrap_or_default();
-                for field in ty.fields() {
-                    wanted.remove(&(short, field.name()));
-                }
-            }
-            open.extend(ty.fields().map(FieldType::ty));
-            open.extend(ty.items());
-            open.extend(ty.values());
+        let known = fields_of_all_kinds();
+        for (ty, field, _) in TABLE {
+            assert!(known.contains(&(*ty, *field)), "{ty}.{field}");
         }
-        assert_eq!(wanted, BTreeSet::new());
+        assert!(COMPUTED.is_sorted());
+        for field in COMPUTED {
+            assert!(known.contains(field), "{field:?}");
+        }
     }
 }

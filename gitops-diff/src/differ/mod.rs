@@ -7,9 +7,9 @@
 //! is no difference.
 //!
 //! ```
-//! use gitops_core::FieldManager;
+//! use gitops_diff::FieldManager;
 //! use gitops_diff::differ::SchemaDiffer;
-//! use serde_json::json;
+//! use gitops_diff::serde_json::json;
 //!
 //! let desired = json!({
 //!     "apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"},
@@ -55,6 +55,8 @@ mod payload;
 mod place;
 mod redact;
 mod walk;
+mod whole;
+mod zeros;
 
 use mask::Mask;
 use owners::Owners;
@@ -78,13 +80,16 @@ pub(crate) use list::step_to;
 /// * `null` in desired asks for the field to go. If live has it in spite of that, it is a
 ///   difference until the field is ours: then we have asked, and the server filled it in.
 /// * An empty list or map is the same as none for built-in kinds. So is a zero (`false`,
-///   `0`, `""`) once the field is ours: the server doesn't keep it.
+///   `0`, `""`) that the server doesn't keep: `tty: false`, but not
+///   `automountServiceAccountToken: false`.
 /// * The order of elements of a list with keys, or of a set, is no difference.
 /// * `status` is compared only for a custom resource that is known to have no status
 ///   subresource; otherwise an apply doesn't write it.
 ///
-/// Nothing secret is in the answer: `data` and `stringData` of a `Secret`, copies of the
-/// object in the annotation of client-side apply, and what [`redact`](Self::redact) names.
+/// Nothing secret is in the answer: of a `Secret` all but its metadata, `type` and
+/// `immutable`; copies of the object in annotations, as client-side apply keeps one; and what
+/// [`redact`](Self::redact) names. A path is cut before a list element whose key or value is
+/// secret.
 pub struct SchemaDiffer {
     schemas: Schemas,
     definitions: Vec<Arc<Definition>>,
@@ -203,9 +208,9 @@ impl SchemaDiffer {
     /// member or list element.
     ///
     /// ```
-    /// use gitops_core::{FieldManager, GroupKind};
+    /// use gitops_diff::{FieldManager, GroupKind};
     /// use gitops_diff::differ::SchemaDiffer;
-    /// use serde_json::json;
+    /// use gitops_diff::serde_json::json;
     ///
     /// let differ = SchemaDiffer::builtin()
     ///     .redact(GroupKind::new("example.com", "Login"), ["spec", "password"]);
@@ -277,7 +282,8 @@ impl SchemaDiffer {
         live: &Value,
         manager: &FieldManager,
     ) -> Result<Difference, DiffError> {
-        self.compare_as(object_id(desired), desired, live, manager, None)
+        let id = object_id(desired);
+        self.compare_as(id, desired, live, manager.as_str(), None, &self.ignore)
     }
 
     fn compare_as(
@@ -285,8 +291,9 @@ impl SchemaDiffer {
         id: ObjectId,
         desired: &Value,
         live: &Value,
-        manager: &FieldManager,
+        manager: &str,
         definition: Option<&Definition>,
+        ignore: &IgnoreRules,
     ) -> Result<Difference, DiffError> {
         for (object, what) in [(desired, "desired"), (live, "live")] {
             if !object.is_object() {
@@ -320,7 +327,7 @@ impl SchemaDiffer {
         let with_status = known.is_some_and(|known| known.status.get(&gvk.version) == Some(&false));
         let secret = is_secret(&gvk);
         let (ignored, ruled) = match (
-            self.ignore.resolve(&desired, &live, ty),
+            ignore.resolve(&desired, &live, ty),
             self.secrets.rules.resolve(&desired, &live, ty),
         ) {
             (Ok(ignored), Ok(ruled)) => (ignored, ruled),
@@ -333,12 +340,15 @@ impl SchemaDiffer {
             mask: &mask,
             found: Difference::default(),
         };
-        let owners = Owners::of(&live, manager.as_str());
+        let owners = Owners::of(&live, manager);
         walk.object(&desired, &live, ty, &owners, with_status, secret)
-            .map_err(|mismatch| {
+            .map_err(|mut mismatch| {
+                walk.secrets.cut(&mut mismatch.path);
                 DiffError::new(id, format!("{}: {}", mismatch.path, mismatch.problem))
             })?;
-        let mut found = walk.found;
+        let Walk {
+            mut found, secrets, ..
+        } = walk;
         found
             .changes
             .sort_by_cached_key(|change| change.path.to_string());
@@ -348,6 +358,7 @@ impl SchemaDiffer {
         found
             .conflicts
             .sort_by_cached_key(|field| field.path.to_string());
+        secrets.cut_paths(&mut found);
         Ok(found)
     }
 
@@ -386,8 +397,11 @@ impl SchemaDiffer {
         let added = self.normalizers.iter().map(AsRef::as_ref);
         for normalizer in normalize::builtin().iter().copied().chain(added) {
             if normalizer.applies_to(kind) {
-                normalizer.normalize(desired.to_mut());
-                normalizer.normalize(live.to_mut());
+                for object in [&mut desired, &mut live] {
+                    if normalizer.touches(object) {
+                        normalizer.normalize(object.to_mut());
+                    }
+                }
             }
         }
         (desired, live)
@@ -450,8 +464,9 @@ impl Differ for SchemaDiffer {
             request.desired.id().clone(),
             &request.desired.value(),
             request.live,
-            request.manager,
+            request.manager.as_str(),
             definition.as_deref(),
+            &self.ignore,
         )
     }
 
@@ -470,20 +485,26 @@ impl Differ for SchemaDiffer {
             let first = path.elements().first();
             is_whole(request.live) || first == Some(&PathElement::Field("metadata".to_owned()))
         };
-        fields
+        let mut lost: Vec<_> = fields
             .into_iter()
             .filter(|(_, ignored)| !ignored)
-            .map(|(field, _)| FieldChange {
-                before: if read(&field.path) {
-                    secrets.show_at(&field.path, at(request.live, &field.path))
-                } else {
-                    FieldValue::Unread
-                },
-                after: secrets.show_at(&field.path, at(&desired, &field.path)),
-                path: field.path,
-                owner: field.owner,
+            .map(|(field, _)| {
+                let mut change = FieldChange {
+                    before: if read(&field.path) {
+                        secrets.show_at(&field.path, at(request.live, &field.path))
+                    } else {
+                        FieldValue::Unread
+                    },
+                    after: secrets.show_at(&field.path, at(&desired, &field.path)),
+                    path: field.path,
+                    owner: field.owner,
+                };
+                secrets.cut_change(&mut change);
+                change
             })
-            .collect()
+            .collect();
+        lost.dedup_by(|a, b| a.path == b.path);
+        lost
     }
 
     fn shaping(&self, desired: &Manifest) -> Option<Digest> {
@@ -651,4 +672,26 @@ fn object_id(object: &Value) -> ObjectId {
         namespace: text("namespace").map(str::to_owned),
         name: text("name").unwrap_or_default().to_owned(),
     }
+}
+
+/// Type and field of everything that a built-in kind has.
+#[cfg(test)]
+fn fields_of_all_kinds() -> std::collections::BTreeSet<(&'static str, &'static str)> {
+    use crate::schema::FieldType;
+    use std::collections::BTreeSet;
+    let (mut fields, mut seen) = <(BTreeSet<_>, BTreeSet<_>)>::default();
+    let mut open: Vec<_> = Schema::builtin().kinds().map(|(_, _, ty)| ty).collect();
+    while let Some(ty) = open.pop() {
+        if let Some(name) = ty.name() {
+            if !seen.insert(name) {
+                continue;
+            }
+            let short = name.rsplit('.').next().unwrap_or_default();
+            fields.extend(ty.fields().map(|field| (short, field.name())));
+        }
+        open.extend(ty.fields().map(FieldType::ty));
+        open.extend(ty.items());
+        open.extend(ty.values());
+    }
+    fields
 }

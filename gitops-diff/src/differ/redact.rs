@@ -2,26 +2,27 @@
 
 use std::sync::LazyLock;
 
-use gitops_core::{FieldPath, FieldValue, GroupKind};
+use gitops_core::{Difference, FieldChange, FieldPath, FieldValue, GroupKind, PathElement};
 use serde_json::Value;
 
 use super::place::{Place, Reach};
 use crate::equality::values_equal;
 use crate::ignore::{FieldPattern, IgnoreRules, Ignored, PatternStep};
 
-/// The annotation in which client-side apply keeps a copy of the whole object.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
-
-/// What is secret of every object, and then of core secrets.
-static COPIES: LazyLock<[FieldPattern; 1]> = LazyLock::new(|| {
-    [FieldPattern::of_names([
-        "metadata",
-        "annotations",
-        LAST_APPLIED,
-    ])]
+/// Annotations in which tools keep a copy of the whole object. Whatever is secret in the
+/// object is in its copy.
+static COPIES: LazyLock<[FieldPattern; 4]> = LazyLock::new(|| {
+    [
+        "kubectl.kubernetes.io/last-applied-configuration",
+        "banzaicloud.com/last-applied",
+        "kapp.k14s.io/original",
+        "objectset.rio.cattle.io/applied",
+    ]
+    .map(|name| FieldPattern::of_names(["metadata", "annotations", name]))
 });
-static CONTENT: LazyLock<[FieldPattern; 2]> =
-    LazyLock::new(|| [["data"], ["stringData"]].map(FieldPattern::of_names));
+
+/// What may be shown of a core `Secret`. All else is secret, also a field that is misspelt.
+const SHOWN_OF_SECRET: &[&str] = &["apiVersion", "kind", "metadata", "type", "immutable"];
 
 /// Fields that are never shown.
 #[derive(Debug, Clone, Default)]
@@ -53,8 +54,6 @@ pub(super) struct ObjectSecrets<'s> {
 
 impl ObjectSecrets<'_> {
     fn patterns(&self) -> impl Iterator<Item = &[PatternStep]> {
-        let is_secret = self.kind.group.is_empty() && self.kind.kind == "Secret";
-        let content: &[FieldPattern] = if is_secret { &*CONTENT } else { &[] };
         let of_kind = self
             .of_kinds
             .iter()
@@ -62,29 +61,101 @@ impl ObjectSecrets<'_> {
             .map(|(_, path)| path);
         COPIES
             .iter()
-            .chain(content)
             .chain(of_kind)
             .map(FieldPattern::steps)
             .chain(self.ruled.patterns())
     }
 
+    /// Whether what begins with this member is content of a core `Secret`.
+    fn is_content(&self, first: Option<&str>) -> bool {
+        self.kind.group.is_empty()
+            && self.kind.kind == "Secret"
+            && first.is_some_and(|name| !SHOWN_OF_SECRET.contains(&name))
+    }
+
     pub(super) fn reach(&self, place: &Place<'_>) -> Reach {
+        if self.is_content(place.name_at(1)) {
+            return Reach::Within;
+        }
         self.patterns()
             .map(|pattern| place.reach(pattern))
             .max()
             .unwrap_or(Reach::Open)
     }
 
+    fn reach_at(&self, path: &FieldPath) -> Reach {
+        if self.is_content(first_name(path)) {
+            return Reach::Within;
+        }
+        self.patterns()
+            .map(|pattern| Reach::of_path(path, pattern))
+            .max()
+            .unwrap_or(Reach::Open)
+    }
+
     /// A value as it may be shown at `place`.
     pub(super) fn show(&self, place: &Place<'_>, value: Option<&Value>) -> FieldValue {
+        if self.is_content(place.name_at(1)) {
+            return redacted(value);
+        }
         self.shown(place.depth(), value, |pattern| place.reach(pattern))
     }
 
     /// The same at a path.
     pub(super) fn show_at(&self, path: &FieldPath, value: Option<&Value>) -> FieldValue {
+        if self.is_content(first_name(path)) {
+            return redacted(value);
+        }
         self.shown(path.elements().len(), value, |pattern| {
             Reach::of_path(path, pattern)
         })
+    }
+
+    /// Cuts the paths of a difference where a step would tell a secret: a list element is
+    /// named by its keys or its value.
+    pub(super) fn cut_paths(&self, found: &mut Difference) {
+        for change in &mut found.changes {
+            self.cut_change(change);
+        }
+        found.changes.dedup_by(|a, b| a.path == b.path);
+        for fields in [&mut found.unowned, &mut found.conflicts] {
+            for field in fields.iter_mut() {
+                self.cut(&mut field.path);
+            }
+            fields.dedup_by(|a, b| a.path == b.path);
+        }
+    }
+
+    /// The same for one change.
+    pub(super) fn cut_change(&self, change: &mut FieldChange) {
+        if self.cut(&mut change.path) {
+            change.before = FieldValue::Redacted;
+            change.after = FieldValue::Redacted;
+        }
+    }
+
+    /// The same for one path. Whether something was cut.
+    pub(super) fn cut(&self, path: &mut FieldPath) -> bool {
+        let marked = self.patterns().nth(COPIES.len()).is_some();
+        if !marked && !self.is_content(first_name(path)) {
+            return false;
+        }
+        let mut walked = FieldPath::root();
+        for element in path.elements() {
+            let is_secret = |path: FieldPath| self.reach_at(&path) == Reach::Within;
+            let here = || walked.clone().join(element.clone());
+            let tells = match element {
+                PathElement::Field(_) | PathElement::Index(_) => false,
+                PathElement::Value(_) => is_secret(here()),
+                PathElement::Key(keys) => keys.keys().any(|key| is_secret(here().field(key))),
+            };
+            if tells {
+                *path = walked;
+                return true;
+            }
+            walked.push(element.clone());
+        }
+        false
     }
 
     fn shown(
@@ -109,6 +180,20 @@ impl ObjectSecrets<'_> {
         } else {
             FieldValue::Redacted
         }
+    }
+}
+
+fn redacted(value: Option<&Value>) -> FieldValue {
+    match value {
+        Some(_) => FieldValue::Redacted,
+        None => FieldValue::Absent,
+    }
+}
+
+fn first_name(path: &FieldPath) -> Option<&str> {
+    match path.elements().first()? {
+        PathElement::Field(name) => Some(name),
+        _ => None,
     }
 }
 

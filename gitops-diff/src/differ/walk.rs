@@ -6,12 +6,13 @@ use std::collections::HashSet;
 use gitops_core::{Difference, FieldChange, FieldPath};
 use serde_json::{Map, Value};
 
-use super::defaults::{is_default, is_refilled};
+use super::defaults::{is_default, is_left_to_the_server, is_refilled};
 use super::list::{Lookup, SMALL, has_keys, keys_of};
 use super::mask::Mask;
 use super::owners::Owners;
 use super::place::{Place, Reach};
 use super::redact::ObjectSecrets;
+use super::zeros::is_left_out;
 use crate::equality::{decode, scalars_equal, values_equal};
 use crate::fieldset::Step;
 use crate::schema::{ListType, MapType, TypeRef};
@@ -209,12 +210,24 @@ impl Walk<'_> {
         let Some(live) = live else {
             let plain = is_default(around.ty, name, desired)
                 && (is_zero(desired) || matches!(desired, Value::Object(_)));
+            let left_out = self.go && is_left_out(around.ty, name, desired);
+            if left_out && (here.owners.is_ours() || here.owners.rival().is_none()) {
+                self.as_desired(here);
+                return Ok(());
+            }
             return self.missing(desired, plain, here);
         };
+        if self.go
+            && is_left_out(around.ty, name, desired)
+            && is_left_to_the_server(around.ty, name, live)
+        {
+            self.as_desired(here);
+            return Ok(());
+        }
         if desired.is_null() {
             // To apply null is to ask for the field to go. If the field is ours, we have
             // asked already, and the server filled it in again.
-            if !is_default(around.ty, name, live) && !here.owners.is_ours() {
+            if !is_left_to_the_server(around.ty, name, live) && !here.owners.is_ours() {
                 self.change(here, Some(live), None);
             }
             return Ok(());
@@ -421,11 +434,19 @@ impl Walk<'_> {
                         (value, None) => {
                             value.is_null()
                                 || !self.speaks(value, member(name))
-                                || (self.go && is_zero(value) && !value.is_object())
+                                || (self.go && is_left_out(ty, name, value))
+                                || value
+                                    .as_array()
+                                    .is_some_and(|items| self.go && items.is_empty())
                                 || is_default(ty, name, value)
                         }
                         (Value::Null, Some(live)) => is_default(ty, name, live),
-                        (value, Some(live)) => self.same(value, live, member(name)),
+                        (value, Some(live)) => {
+                            self.same(value, live, member(name))
+                                || (self.go
+                                    && is_left_out(ty, name, value)
+                                    && is_left_to_the_server(ty, name, live))
+                        }
                     }
                 }) && has.iter().all(|(name, live)| {
                     live.is_null() || wanted.contains_key(name) || is_default(ty, name, live)

@@ -24,7 +24,7 @@ use crate::quantity::Quantity;
 ///
 /// ```
 /// use gitops_diff::equality::scalars_equal;
-/// use serde_json::json;
+/// use gitops_diff::serde_json::json;
 ///
 /// assert!(scalars_equal(&json!("1000m"), &json!(1), Some("quantity")));
 /// assert!(!scalars_equal(&json!("80"), &json!(80), Some("int-or-string")));

@@ -1,12 +1,75 @@
 //! Normalisers: for what the server or a controller rewrites and no schema says.
 //!
 //! Most of what other tools normalise needs no rule here, for the comparison knows the
-//! schema: defaults, quantities, base64, lists with keys. What is left is a rule for a
-//! kind, and a [`Normalizer`] is one such rule. [`builtin`] gives those of the built-in
-//! kinds; users add theirs to the [`SchemaDiffer`](crate::differ::SchemaDiffer).
+//! schema: defaults, zeros, quantities, base64, lists with keys. What is left is a rule for
+//! a kind, and a [`Normalizer`] is one such rule. [`builtin`] gives those of the built-in
+//! kinds:
+//!
+//! | rule | of | what it does |
+//! |---|---|---|
+//! | [`AccountAlias`] | all that makes pods | `serviceAccount` is the old name of `serviceAccountName` |
+//! | [`AddedTolerations`] | `Pod` | tolerations that the server adds |
+//! | [`AggregatedRules`] | `ClusterRole` | rules that are gathered from other roles |
+//! | [`AutoscalerAnnotations`] | `HorizontalPodAutoscaler` in `v1` | JSON in annotations, which the server writes anew |
+//! | [`ClaimTemplates`] | `StatefulSet` | kind and status of claims |
+//! | [`EndpointOrder`] | `Endpoints` | the server sorts them |
+//! | [`LimitDefaults`] | `LimitRange` | limits that follow from other limits |
+//! | [`PlaceholderBundles`] | webhooks, `CustomResourceDefinition`, `APIService` | an empty `caBundle` that something else fills in |
+//! | [`SubjectGroups`] | role bindings | the group of a subject |
+//!
+//! Users add theirs to the [`SchemaDiffer`](crate::differ::SchemaDiffer):
+//!
+//! ```
+//! use gitops_diff::{FieldManager, GroupKind};
+//! use gitops_diff::SchemaDiffer;
+//! use gitops_diff::normalize::Normalizer;
+//! use gitops_diff::serde_json::{Value, json};
+//!
+//! /// Our mesh rewrites the number of proxies to what it thinks best.
+//! struct ProxyCount;
+//!
+//! impl Normalizer for ProxyCount {
+//!     fn applies_to(&self, kind: &GroupKind) -> bool {
+//!         kind.group == "mesh.example.com" && kind.kind == "Gateway"
+//!     }
+//!     fn normalize(&self, object: &mut Value) {
+//!         if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) {
+//!             spec.remove("proxies");
+//!         }
+//!     }
+//! }
+//!
+//! let gateway = |proxies: u32, port: u32| {
+//!     json!({"apiVersion": "mesh.example.com/v1", "kind": "Gateway", "metadata": {"name": "a"},
+//!            "spec": {"proxies": proxies, "port": port}})
+//! };
+//! let differ = SchemaDiffer::builtin().with_normalizer(ProxyCount);
+//! let ours = FieldManager::new("ours")?;
+//! assert!(differ.compare(&gateway(1, 80), &gateway(7, 80), &ours)?.is_empty());
+//! assert!(!differ.compare(&gateway(1, 80), &gateway(7, 81), &ours)?.is_empty());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A rule that a field is not to be compared is better said as an ignore rule, if all that it
+//! needs is the path. The testkit's `laws::check_normalizer` tries a rule on objects of
+//! every kind that it applies to.
 
 use gitops_core::GroupKind;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
+
+mod access;
+mod autoscaler;
+mod bundle;
+mod endpoints;
+mod limits;
+mod pods;
+
+pub use access::{AggregatedRules, SubjectGroups};
+pub use autoscaler::AutoscalerAnnotations;
+pub use bundle::PlaceholderBundles;
+pub use endpoints::EndpointOrder;
+pub use limits::LimitDefaults;
+pub use pods::{AccountAlias, AddedTolerations, ClaimTemplates};
 
 /// Brings an object into the form in which it is compared.
 ///
@@ -15,11 +78,12 @@ use serde_json::{Map, Value, json};
 /// * Pure and idempotent: normalising twice is normalising once.
 /// * Desired and live are normalised alike, each on its own.
 /// * It doesn't touch `metadata.managedFields`, `apiVersion`, `kind` or the name.
+/// * Objects of any shape are fine: what isn't as expected is left alone.
 ///
 /// ```
-/// use gitops_core::GroupKind;
+/// use gitops_diff::GroupKind;
 /// use gitops_diff::normalize::Normalizer;
-/// use serde_json::{Value, json};
+/// use gitops_diff::serde_json::{Value, json};
 ///
 /// /// An injector fills this in; it is nobody's desire.
 /// struct InjectedCaBundle;
@@ -29,7 +93,7 @@ use serde_json::{Map, Value, json};
 ///         kind.kind == "APIService"
 ///     }
 ///     fn normalize(&self, object: &mut Value) {
-///         if let Some(spec) = object["spec"].as_object_mut() {
+///         if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) {
 ///             spec.remove("caBundle");
 ///         }
 ///     }
@@ -43,6 +107,14 @@ pub trait Normalizer: Send + Sync {
     /// Whether objects of this kind need it. Objects of others aren't copied for it.
     fn applies_to(&self, kind: &GroupKind) -> bool;
 
+    /// Whether [`normalize`](Self::normalize) would change this object. An object that
+    /// nothing changes isn't copied, so a rule that seldom has work to do is worth
+    /// saying so; the default is that it has.
+    fn touches(&self, object: &Value) -> bool {
+        let _ = object;
+        true
+    }
+
     /// Rewrites the object.
     fn normalize(&self, object: &mut Value);
 }
@@ -50,13 +122,32 @@ pub trait Normalizer: Send + Sync {
 const _: Option<&dyn Normalizer> = None;
 
 /// The normalisers of the built-in kinds.
+///
+/// ```
+/// use gitops_diff::GroupKind;
+/// use gitops_diff::normalize;
+/// use gitops_diff::serde_json::json;
+///
+/// let kind = GroupKind::new("rbac.authorization.k8s.io", "RoleBinding");
+/// let mut binding = json!({"subjects": [{"kind": "Group", "name": "devs"}]});
+/// for rule in normalize::builtin() {
+///     if rule.applies_to(&kind) {
+///         rule.normalize(&mut binding);
+///     }
+/// }
+/// assert_eq!(binding["subjects"][0]["apiGroup"], "rbac.authorization.k8s.io");
+/// ```
 #[must_use]
 pub fn builtin() -> &'static [&'static dyn Normalizer] {
     &[
+        &AccountAlias,
+        &AddedTolerations,
         &AggregatedRules,
-        &AllocatedPorts,
+        &AutoscalerAnnotations,
         &ClaimTemplates,
         &EndpointOrder,
+        &LimitDefaults,
+        &PlaceholderBundles,
         &SubjectGroups,
     ]
 }
@@ -65,222 +156,37 @@ fn is(kind: &GroupKind, group: &str, name: &str) -> bool {
     kind.group == group && kind.kind == name
 }
 
-/// Rules of a cluster role that are gathered from others belong to the controller that
-/// gathers them ([aggregated cluster roles]).
-///
-/// [aggregated cluster roles]: https://kubernetes.io/docs/reference/access-authn-authz/rbac/#aggregated-clusterroles
-#[derive(Debug, Clone, Copy, Default)]
-pub struct AggregatedRules;
-
-impl Normalizer for AggregatedRules {
-    fn applies_to(&self, kind: &GroupKind) -> bool {
-        is(kind, "rbac.authorization.k8s.io", "ClusterRole")
-    }
-
-    fn normalize(&self, object: &mut Value) {
-        if object.get("aggregationRule").is_some_and(Value::is_object)
-            && let Some(members) = object.as_object_mut()
-        {
-            members.remove("rules");
-        }
-    }
+/// The value at the end of a way of members.
+fn at<'v>(object: &'v Value, path: &[&str]) -> Option<&'v Value> {
+    path.iter().try_fold(object, |value, name| value.get(name))
 }
 
-/// What a service leaves to the server: `clusterIP: ""` and `nodePort: 0` ask for
-/// nothing, and the server keeps what it allocated.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct AllocatedPorts;
-
-impl Normalizer for AllocatedPorts {
-    fn applies_to(&self, kind: &GroupKind) -> bool {
-        is(kind, "", "Service")
-    }
-
-    fn normalize(&self, object: &mut Value) {
-        let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) else {
-            return;
-        };
-        remove_if(spec, "clusterIP", &json!(""));
-        remove_if(spec, "healthCheckNodePort", &json!(0));
-        for port in elements(spec.get_mut("ports")) {
-            remove_if(port, "nodePort", &json!(0));
-        }
-    }
-}
-
-/// The claims that a stateful set makes: their `kind`, `apiVersion` and `status` are
-/// filled in by the server and mean nothing.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct ClaimTemplates;
-
-impl Normalizer for ClaimTemplates {
-    fn applies_to(&self, kind: &GroupKind) -> bool {
-        is(kind, "apps", "StatefulSet")
-    }
-
-    fn normalize(&self, object: &mut Value) {
-        let templates = object
-            .get_mut("spec")
-            .and_then(|spec| spec.get_mut("volumeClaimTemplates"));
-        for template in elements(templates) {
-            for name in ["apiVersion", "kind", "status"] {
-                template.remove(name);
-            }
-        }
-    }
-}
-
-/// Endpoints are sorted by the server.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct EndpointOrder;
-
-impl Normalizer for EndpointOrder {
-    fn applies_to(&self, kind: &GroupKind) -> bool {
-        is(kind, "", "Endpoints")
-    }
-
-    fn normalize(&self, object: &mut Value) {
-        for subset in elements(object.get_mut("subsets")) {
-            for port in elements(subset.get_mut("ports")) {
-                port.entry("protocol").or_insert_with(|| json!("TCP"));
-            }
-            for name in ["addresses", "notReadyAddresses", "ports"] {
-                if let Some(Value::Array(items)) = subset.get_mut(name) {
-                    items.sort_by_cached_key(sort_text);
-                }
-            }
-        }
-        if let Some(Value::Array(subsets)) = object.get_mut("subsets") {
-            subsets.sort_by_cached_key(sort_text);
-        }
-    }
-}
-
-/// The API group of a role binding's subject is filled in by the server: none for a
-/// service account, the one of RBAC for users and groups.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SubjectGroups;
-
-impl Normalizer for SubjectGroups {
-    fn applies_to(&self, kind: &GroupKind) -> bool {
-        kind.group == "rbac.authorization.k8s.io"
-            && matches!(kind.kind.as_str(), "RoleBinding" | "ClusterRoleBinding")
-    }
-
-    fn normalize(&self, object: &mut Value) {
-        for subject in elements(object.get_mut("subjects")) {
-            let group = match subject.get("kind").and_then(Value::as_str) {
-                Some("User" | "Group") => "rbac.authorization.k8s.io",
-                _ => continue,
-            };
-            let member = subject.entry("apiGroup").or_insert(Value::Null);
-            if member.is_null() || member == "" {
-                *member = group.into();
-            }
-        }
-    }
-}
-
-fn remove_if(members: &mut Map<String, Value>, name: &str, value: &Value) {
-    if members.get(name) == Some(value) {
-        members.remove(name);
-    }
+fn at_mut<'v>(object: &'v mut Value, path: &[&str]) -> Option<&'v mut Value> {
+    path.iter()
+        .try_fold(object, |value, name| value.get_mut(name))
 }
 
 /// The objects of a list; none if it isn't one.
-fn elements(list: Option<&mut Value>) -> impl Iterator<Item = &mut Map<String, Value>> {
+fn elements(list: Option<&Value>) -> impl Iterator<Item = &Map<String, Value>> {
+    list.and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_object)
+}
+
+fn elements_mut(list: Option<&mut Value>) -> impl Iterator<Item = &mut Map<String, Value>> {
     list.and_then(Value::as_array_mut)
         .into_iter()
         .flatten()
         .filter_map(Value::as_object_mut)
 }
 
-/// Text by which elements are sorted, whatever the order of their members.
-fn sort_text(value: &Value) -> String {
-    match value {
-        Value::Object(members) => {
-            let mut members: Vec<_> = members.iter().collect();
-            members.sort_by_key(|(name, _)| *name);
-            members
-                .into_iter()
-                .map(|(name, member)| format!("{name}\u{0}{}\u{0}", sort_text(member)))
-                .collect()
-        }
-        Value::Array(items) => items.iter().map(|item| sort_text(item) + "\u{1}").collect(),
-        other => other.to_string(),
-    }
+fn text_of<'v>(members: &'v Map<String, Value>, name: &str) -> &'v str {
+    members
+        .get(name)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn builtin_normalisers_do_what_they_say_and_are_idempotent() {
-        for (group, kind, object, expected) in [
-            (
-                "rbac.authorization.k8s.io",
-                "ClusterRole",
-                json!({"aggregationRule": {}, "rules": [{"verbs": ["get"]}]}),
-                json!({"aggregationRule": {}}),
-            ),
-            (
-                "rbac.authorization.k8s.io",
-                "ClusterRole",
-                json!({"rules": []}),
-                json!({"rules": []}),
-            ),
-            (
-                "",
-                "Service",
-                json!({"spec": {"clusterIP": "", "ports": [{"port": 80, "nodePort": 0}]}}),
-                json!({"spec": {"ports": [{"port": 80}]}}),
-            ),
-            (
-                "apps",
-                "StatefulSet",
-                json!({"spec": {"volumeClaimTemplates": [{"kind": "PersistentVolumeClaim", "status": {"phase": "Pending"}, "spec": {}}]}}),
-                json!({"spec": {"volumeClaimTemplates": [{"spec": {}}]}}),
-            ),
-            (
-                "",
-                "Endpoints",
-                json!({"subsets": [{"addresses": [{"ip": "10.0.0.2"}, {"ip": "10.0.0.1"}], "ports": [{"port": 80}]}]}),
-                json!({"subsets": [{"addresses": [{"ip": "10.0.0.1"}, {"ip": "10.0.0.2"}], "ports": [{"port": 80, "protocol": "TCP"}]}]}),
-            ),
-            (
-                "rbac.authorization.k8s.io",
-                "RoleBinding",
-                json!({"subjects": [{"kind": "User", "name": "u"}, {"kind": "ServiceAccount", "name": "s"}]}),
-                json!({"subjects": [{"kind": "User", "name": "u", "apiGroup": "rbac.authorization.k8s.io"}, {"kind": "ServiceAccount", "name": "s"}]}),
-            ),
-        ] {
-            let kind = GroupKind::new(group, kind);
-            let mut object = object;
-            for _ in 0..2 {
-                for normalizer in builtin() {
-                    if normalizer.applies_to(&kind) {
-                        normalizer.normalize(&mut object);
-                    }
-                }
-                assert_eq!(object, expected, "{kind:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn objects_of_another_shape_are_left_alone() {
-        for object in [
-            json!(null),
-            json!([]),
-            json!({"spec": []}),
-            json!({"spec": {"ports": [1]}, "subsets": {}, "subjects": [1]}),
-        ] {
-            for normalizer in builtin() {
-                let mut copy = object.clone();
-                normalizer.normalize(&mut copy);
-                assert_eq!(copy, object);
-            }
-        }
-    }
-}
+mod tests;
