@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::walk::Place;
 
 /// The annotation in which client-side apply keeps a copy of the whole object.
-pub(super) const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+pub(super) use crate::patch::client_side::LAST_APPLIED;
 
 /// Fields that are never shown.
 #[derive(Debug, Clone, Default)]
