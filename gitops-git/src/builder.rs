@@ -10,6 +10,7 @@ use gitops_core::{Clock, PathError, RelPath, SnapshotLimits, SystemClock};
 use crate::cache::{Cache, CachePlace};
 use crate::credentials::Credentials;
 use crate::error::GitError;
+use crate::filter::Filter;
 use crate::operation::Timeouts;
 use crate::reference::Reference;
 use crate::remote::{Content, Remote, TransferLimits};
@@ -39,6 +40,10 @@ pub struct GitSourceBuilder {
     transfer: TransferLimits,
     snapshot: SnapshotLimits,
     ssh: SshCommand,
+    include: Vec<String>,
+    exclude: Vec<String>,
+    source_ignore: bool,
+    lfs_pointers: bool,
     trust: Option<Trust>,
     accepted: Arc<dyn AcceptedStore>,
     clock: Arc<dyn Clock>,
@@ -79,6 +84,10 @@ impl GitSourceBuilder {
             },
             snapshot: SnapshotLimits::default(),
             ssh: SshCommand::default(),
+            include: Vec::new(),
+            exclude: Vec::new(),
+            source_ignore: true,
+            lfs_pointers: false,
             trust: None,
             accepted: Arc::new(MemoryAccepted::default()),
             clock: Arc::new(SystemClock),
@@ -130,6 +139,38 @@ impl GitSourceBuilder {
     /// Takes this directory as the root of every snapshot. Default: the repository's root.
     pub fn path(mut self, directory: &str) -> Self {
         self.path = RelPath::new(directory);
+        self
+    }
+
+    /// Shows only files that are like one of these patterns, or lie below a directory that is.
+    /// They are written as lines of a `.gitignore`, seen from the repository's root:
+    /// `/clusters/prod/`, `*.yaml`. So several directories become one snapshot. Default: all.
+    pub fn include<S: Into<String>>(mut self, patterns: impl IntoIterator<Item = S>) -> Self {
+        self.include.extend(patterns.into_iter().map(Into::into));
+        self
+    }
+
+    /// Leaves out what is like one of these patterns, as lines of a `.gitignore`, seen from the
+    /// repository's root; the last one that fits decides, and `!` before it keeps. They go
+    /// before what `.sourceignore` files say. A pattern has at most 512 bytes and 8 stars.
+    pub fn exclude<S: Into<String>>(mut self, patterns: impl IntoIterator<Item = S>) -> Self {
+        self.exclude.extend(patterns.into_iter().map(Into::into));
+        self
+    }
+
+    /// Leaves out what the repository lists in `.sourceignore` files, each for its directory
+    /// and below, as Flux does. Default: they are honoured.
+    ///
+    /// Whoever can change such a file can have files left out, and so pruned.
+    pub fn honour_source_ignore(mut self, honour: bool) -> Self {
+        self.source_ignore = honour;
+        self
+    }
+
+    /// Gives Git LFS pointers out as they are. Default: to read one is an error, since a
+    /// renderer would take three lines about a file for the file.
+    pub fn allow_lfs_pointers(mut self, allow: bool) -> Self {
+        self.lfs_pointers = allow;
         self
     }
 
@@ -292,6 +333,7 @@ impl GitSourceBuilder {
         if [connect, stall, whole].iter().any(Duration::is_zero) {
             return Err(refuse("timeout", "must be more than nothing"));
         }
+        let filter = Filter::new(&self.include, &self.exclude, self.source_ignore)?;
         let guard = match self.trust {
             Some(trust) => {
                 if trust.mode().wants_tag() && !reference.may_be_tag() {
@@ -387,6 +429,9 @@ impl GitSourceBuilder {
                 transfer: self.transfer,
                 snapshot: self.snapshot,
                 backend,
+                filter,
+                filtered: Arc::default(),
+                lfs_pointers: self.lfs_pointers,
                 guard,
                 schedule: Schedule::new(self.interval, self.jitter, self.seed),
                 last: Mutex::default(),

@@ -6,6 +6,7 @@ mod cache;
 mod commit;
 mod credentials;
 mod error;
+mod filter;
 mod http;
 mod local;
 mod objects;
@@ -21,6 +22,8 @@ mod tls;
 mod tree;
 mod trigger;
 mod trust;
+#[cfg(feature = "webhook")]
+mod webhook;
 
 pub use builder::GitSourceBuilder;
 pub use credentials::Credentials;
@@ -35,3 +38,6 @@ pub use trust::{
     Accepted, AcceptedStore, FileAccepted, KeyValidity, MemoryAccepted, PathRule, SignatureError,
     Trust, TrustMode,
 };
+#[cfg(feature = "webhook")]
+#[cfg_attr(docsrs, doc(cfg(feature = "webhook")))]
+pub use webhook::{Hook, WebhookReceiver, WebhookReceiverBuilder};

@@ -21,6 +21,7 @@ pub use accepted::{Accepted, AcceptedStore, FileAccepted, MemoryAccepted};
 pub(crate) use check::{Candidate, Graph, Guard};
 
 /// So far may the clock of whoever signs be ahead of ours.
+#[cfg(feature = "openpgp")]
 pub(crate) const CLOCK_SKEW: Duration = Duration::from_secs(300);
 
 /// Why a signature does not count.
