@@ -93,8 +93,27 @@ impl Filter {
         })
     }
 
-    pub(crate) fn does_nothing(&self) -> bool {
-        self.include.is_empty() && self.exclude.is_empty() && !self.honour_ignore_files
+    /// Whether anything may be left out of this tree. To look for ignore files in every
+    /// directory would mean to read all of them, so one is looked for at the root and on the
+    /// way to `path`; where there is one, those below it count too.
+    pub(crate) fn concerns(&self, tree: &dyn Tree, path: &RelPath) -> Result<bool, BoxError> {
+        if !self.include.is_empty() || !self.exclude.is_empty() {
+            return Ok(true);
+        }
+        if !self.honour_ignore_files {
+            return Ok(false);
+        }
+        let mut at = RelPath::root();
+        let mut parts = path.parts();
+        loop {
+            if tree.entry(&at.child(IGNORE_FILE)?)?.is_some() {
+                return Ok(true);
+            }
+            match parts.next() {
+                Some(part) => at = at.child(part)?,
+                None => return Ok(false),
+            }
+        }
     }
 
     fn digest(&self) -> Digest {
@@ -129,7 +148,10 @@ struct Shown {
 /// What is remembered between revisions: a directory that did not change is not looked
 /// through again. Nothing for one of which nothing is left.
 #[derive(Default)]
-pub(crate) struct Known(Mutex<BTreeMap<(Digest, String, Digest), Option<Arc<Shown>>>>);
+pub(crate) struct Known(Mutex<KnownDirectories>);
+
+/// By the rules that hold there, the path, and the digest of the directory itself.
+type KnownDirectories = BTreeMap<(Digest, String, Digest), Option<Arc<Shown>>>;
 
 /// A tree without the files that a filter leaves out.
 pub(crate) struct FilteredTree {
@@ -257,9 +279,7 @@ impl FilteredTree {
         Ok(shown)
     }
 
-    fn known(
-        &self,
-    ) -> std::sync::MutexGuard<'_, BTreeMap<(Digest, String, Digest), Option<Arc<Shown>>>> {
+    fn known(&self) -> std::sync::MutexGuard<'_, KnownDirectories> {
         self.known.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

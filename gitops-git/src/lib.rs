@@ -7,6 +7,8 @@ mod commit;
 mod credentials;
 mod error;
 mod filter;
+#[cfg(feature = "github-app")]
+mod github;
 mod http;
 mod local;
 mod objects;
@@ -26,8 +28,11 @@ mod trust;
 mod webhook;
 
 pub use builder::GitSourceBuilder;
-pub use credentials::Credentials;
+pub use credentials::{CredentialProvider, Credentials, CredentialsByPrefix};
 pub use error::GitError;
+#[cfg(feature = "github-app")]
+#[cfg_attr(docsrs, doc(cfg(feature = "github-app")))]
+pub use github::GitHubApp;
 pub use reference::Reference;
 pub use remote_url::RemoteUrl;
 pub use source::GitSource;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use gitops_core::{
-    RelPath, Revision, Snapshot, SnapshotError, SnapshotLimits, Source, SourceError, Tree,
+    BoxError, RelPath, Revision, Snapshot, SnapshotError, SnapshotLimits, Source, SourceError, Tree,
 };
 use gix::ObjectId;
 use gix::objs::Kind;
@@ -355,7 +355,11 @@ impl Inner {
             opened.commit.tree,
             self.lfs_pointers,
         ));
-        if !self.filter.does_nothing() {
+        let filters = self
+            .filter
+            .concerns(&*tree, &self.path)
+            .map_err(|error| self.filter_failed(error, operation))?;
+        if filters {
             let filtered = FilteredTree::new(
                 tree,
                 self.filter.clone(),
@@ -372,16 +376,7 @@ impl Inner {
                     }
                     .into());
                 }
-                Err(error) => {
-                    return Err(match error.downcast::<GitError>() {
-                        Ok(error) => (*error).into(),
-                        Err(error) => GitError::Filter {
-                            remote: operation.remote(),
-                            reason: crate::error::one_line(&error.to_string()),
-                        }
-                        .into(),
-                    });
-                }
+                Err(error) => return Err(self.filter_failed(error, operation).into()),
             };
         }
         let whole = Snapshot::new(tree, self.snapshot);
@@ -406,6 +401,16 @@ impl Inner {
             .into(),
             other => other.into(),
         })
+    }
+
+    fn filter_failed(&self, error: BoxError, operation: &Operation) -> GitError {
+        match error.downcast::<GitError>() {
+            Ok(error) => *error,
+            Err(error) => GitError::Filter {
+                remote: operation.remote(),
+                reason: crate::error::one_line(&error.to_string()),
+            },
+        }
     }
 
     fn id(&self, id: &str) -> Result<ObjectId, GitError> {

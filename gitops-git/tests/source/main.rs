@@ -1,6 +1,7 @@
 //! `GitSource` against real repositories, over every transport.
 #![expect(clippy::unwrap_used, reason = "a panic in a test names its line")]
 
+mod access;
 mod cache;
 mod filter;
 mod hostile;

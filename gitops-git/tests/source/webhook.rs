@@ -66,14 +66,17 @@ async fn woken(source: &GitSource) -> bool {
 
 const BASIC: &str = "Basic aG9vazpodW50ZXIyLWh1bnRlcjItaHVudGVyMg==";
 
-/// A sender, how it shows that it is who it is, its event, and a push to `main`.
-fn senders() -> Vec<(
+/// Its name, its hook, the header with its proof, its event, and a body.
+type Case = (
     &'static str,
     Hook,
     &'static str,
     (&'static str, &'static str),
     &'static str,
-)> {
+);
+
+/// A sender, how it shows that it is who it is, its event, and a push to `main`.
+fn senders() -> Vec<Case> {
     let hub = "x-hub-signature-256";
     vec![
         (
