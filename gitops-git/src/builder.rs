@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use gitops_core::{Clock, PathError, RelPath, SnapshotLimits, SystemClock};
+use gitops_core::{Clock, PathError, Redacted, RelPath, SnapshotLimits, SystemClock};
 
 use crate::cache::{Cache, CachePlace};
-use crate::credentials::Credentials;
+use crate::credentials::{CredentialProvider, Credentials};
 use crate::error::GitError;
+use crate::filter::Filter;
+use crate::http::{HttpOptions, HttpRemote};
 use crate::operation::Timeouts;
 use crate::reference::Reference;
 use crate::remote::{Content, Remote, TransferLimits};
@@ -29,6 +31,8 @@ pub struct GitSourceBuilder {
     reference: Reference,
     path: Result<RelPath, PathError>,
     credentials: Option<Credentials>,
+    provider: Option<Arc<dyn CredentialProvider>>,
+    http: HttpOptions,
     clear_text_credentials: bool,
     cache_dir: Option<PathBuf>,
     cache_bytes: u64,
@@ -39,6 +43,10 @@ pub struct GitSourceBuilder {
     transfer: TransferLimits,
     snapshot: SnapshotLimits,
     ssh: SshCommand,
+    include: Vec<String>,
+    exclude: Vec<String>,
+    source_ignore: bool,
+    lfs_pointers: bool,
     trust: Option<Trust>,
     accepted: Arc<dyn AcceptedStore>,
     clock: Arc<dyn Clock>,
@@ -61,6 +69,8 @@ impl GitSourceBuilder {
             reference: Reference::Head,
             path: Ok(RelPath::root()),
             credentials: None,
+            provider: None,
+            http: HttpOptions::default(),
             clear_text_credentials: false,
             cache_dir: None,
             cache_bytes: 4 << 30,
@@ -79,6 +89,10 @@ impl GitSourceBuilder {
             },
             snapshot: SnapshotLimits::default(),
             ssh: SshCommand::default(),
+            include: Vec::new(),
+            exclude: Vec::new(),
+            source_ignore: true,
+            lfs_pointers: false,
             trust: None,
             accepted: Arc::new(MemoryAccepted::default()),
             clock: Arc::new(SystemClock),
@@ -133,9 +147,73 @@ impl GitSourceBuilder {
         self
     }
 
+    /// Shows only files that are like one of these patterns, or lie below a directory that is.
+    /// They are written as lines of a `.gitignore`, seen from the repository's root:
+    /// `/clusters/prod/`, `*.yaml`. So several directories become one snapshot. Default: all.
+    pub fn include<S: Into<String>>(mut self, patterns: impl IntoIterator<Item = S>) -> Self {
+        self.include.extend(patterns.into_iter().map(Into::into));
+        self
+    }
+
+    /// Leaves out what is like one of these patterns, as lines of a `.gitignore`, seen from the
+    /// repository's root; the last one that fits decides, and `!` before it keeps. They go
+    /// before what `.sourceignore` files say. A pattern has at most 512 bytes and 8 stars.
+    pub fn exclude<S: Into<String>>(mut self, patterns: impl IntoIterator<Item = S>) -> Self {
+        self.exclude.extend(patterns.into_iter().map(Into::into));
+        self
+    }
+
+    /// Leaves out what the repository lists in `.sourceignore` files, each for its directory
+    /// and below, as Flux does. Default: they are honoured.
+    ///
+    /// One at the repository's root, or in the directory of [`path`](Self::path) or above it, is
+    /// what they are found by; where there is none, none is looked for further down, since that
+    /// would take a look into every directory of every revision.
+    ///
+    /// Whoever can change such a file can have files left out, and so pruned.
+    pub fn honour_source_ignore(mut self, honour: bool) -> Self {
+        self.source_ignore = honour;
+        self
+    }
+
+    /// Gives Git LFS pointers out as they are. Default: to read one is an error, since a
+    /// renderer would take three lines about a file for the file.
+    pub fn allow_lfs_pointers(mut self, allow: bool) -> Self {
+        self.lfs_pointers = allow;
+        self
+    }
+
     /// Sends these credentials. They take the place of any in the URL.
     pub fn credentials(mut self, credentials: Credentials) -> Self {
         self.credentials = Some(credentials);
+        self
+    }
+
+    /// Asks for credentials as they are needed; see [`CredentialProvider`]. They go before those
+    /// in the URL and those of [`credentials`](Self::credentials).
+    pub fn credential_provider(mut self, provider: impl CredentialProvider + 'static) -> Self {
+        self.provider = Some(Arc::new(provider));
+        self
+    }
+
+    /// Believes servers that one of these authorities vouches for, and no others: PEM, one
+    /// certificate or more. Default: the authorities of the machine.
+    pub fn certificate_authorities(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.http.authorities = Some(pem.into());
+        self
+    }
+
+    /// Shows the server this certificate: PEM, the certificate, those of its issuers if need be,
+    /// and its private key.
+    pub fn client_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.http.identity = Some(Redacted::new(pem.into()));
+        self
+    }
+
+    /// Connects through this HTTP proxy, for `http` and `https`; user and password may be in its
+    /// URL. Default: none, whatever the environment says.
+    pub fn proxy(mut self, url: impl Into<String>) -> Self {
+        self.http.proxy = Some(Redacted::new(url.into()));
         self
     }
 
@@ -164,7 +242,7 @@ impl GitSourceBuilder {
         self
     }
 
-    /// How long [`changed`](Source::changed) waits without a trigger. Default: one minute.
+    /// How long [`changed`](gitops_core::Source::changed) waits without a trigger. Default: one minute.
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval;
         self
@@ -292,6 +370,7 @@ impl GitSourceBuilder {
         if [connect, stall, whole].iter().any(Duration::is_zero) {
             return Err(refuse("timeout", "must be more than nothing"));
         }
+        let filter = Filter::new(&self.include, &self.exclude, self.source_ignore)?;
         let guard = match self.trust {
             Some(trust) => {
                 if trust.mode().wants_tag() && !reference.may_be_tag() {
@@ -310,8 +389,20 @@ impl GitSourceBuilder {
             let (user, password) = url.user_info.clone()?;
             Some(Credentials::Basic { user, password })
         });
-        let is_http = matches!(url.place, Place::Http(_));
-        if credentials.is_some() && !is_http {
+        let HttpOptions {
+            authorities,
+            identity,
+            proxy,
+        } = &self.http;
+        let of_http = authorities.is_some() || identity.is_some() || proxy.is_some();
+        if of_http && !url.is_http() {
+            return Err(refuse(
+                "proxy or certificate",
+                "are for http and https; ssh has its own configuration",
+            ));
+        }
+        let has_credentials = credentials.is_some() || self.provider.is_some();
+        if has_credentials && !url.is_http() {
             return Err(refuse(
                 "credentials",
                 "are for http and https; ssh has its keys, and a local path needs none",
@@ -321,10 +412,14 @@ impl GitSourceBuilder {
             .iter()
             .flat_map(Credentials::secrets)
             .map(str::to_owned)
+            .chain(proxy.iter().filter_map(|proxy| {
+                let url: url::Url = proxy.expose().parse().ok()?;
+                url.password().map(str::to_owned)
+            }))
             .collect();
         let remote = match &url.place {
             Place::Http(http) => {
-                if credentials.is_some()
+                if has_credentials
                     && http.scheme() == "http"
                     && !self.clear_text_credentials
                     && !is_loopback(http)
@@ -334,11 +429,22 @@ impl GitSourceBuilder {
                         "would be sent in clear text over http; use https",
                     ));
                 }
-                Some(Remote::http(
+                // One that can't be sent is refused now rather than at the first request.
+                if let Some(credentials) = &credentials {
+                    crate::http::authorization(credentials)?;
+                }
+                let renews = self.provider.is_some();
+                let provider = self.provider.or_else(|| {
+                    credentials.map(|found| Arc::new(found) as Arc<dyn CredentialProvider>)
+                });
+                Some(Remote::Http(Arc::new(HttpRemote::new(
+                    url.clone(),
                     http.clone(),
-                    credentials.as_ref(),
+                    provider,
+                    renews,
+                    &self.http,
                     self.timeouts,
-                )?)
+                )?)))
             }
             Place::Ssh {
                 user,
@@ -387,6 +493,9 @@ impl GitSourceBuilder {
                 transfer: self.transfer,
                 snapshot: self.snapshot,
                 backend,
+                filter,
+                filtered: Arc::default(),
+                lfs_pointers: self.lfs_pointers,
                 guard,
                 schedule: Schedule::new(self.interval, self.jitter, self.seed),
                 last: Mutex::default(),
@@ -395,7 +504,7 @@ impl GitSourceBuilder {
     }
 }
 
-fn is_loopback(url: &url::Url) -> bool {
+pub(crate) fn is_loopback(url: &url::Url) -> bool {
     match url.host() {
         Some(url::Host::Domain(name)) => name == "localhost",
         Some(url::Host::Ipv4(address)) => address.is_loopback(),

@@ -155,6 +155,33 @@ pub enum GitError {
         /// The commit.
         revision: String,
     },
+    /// The patterns leave nothing of the revision; that is never an empty snapshot.
+    #[error("{remote}: include, exclude and .sourceignore leave no file of commit {revision}")]
+    NothingLeft {
+        /// Host and path.
+        remote: String,
+        /// The commit.
+        revision: String,
+    },
+    /// A `.sourceignore` file that can't be read, or more files than may be looked through.
+    #[error("{remote}: {reason}")]
+    Filter {
+        /// Host and path.
+        remote: String,
+        /// Which file, and why.
+        reason: String,
+    },
+    /// A file whose content is somewhere else.
+    #[error(
+        "{remote}: {path} is a Git LFS pointer, and what it points at is not in the repository; \
+         LFS is not fetched here: keep the file in Git, or leave it out with exclude"
+    )]
+    LfsPointer {
+        /// Host and path.
+        remote: String,
+        /// The file.
+        path: RelPath,
+    },
     /// The server broke the protocol, or sent what contradicts itself.
     #[error("{remote}: broken answer: {reason}")]
     Protocol {
@@ -287,8 +314,11 @@ impl GitError {
             | Self::ReferenceNotFound { .. }
             | Self::RevisionNotFound { .. }
             | Self::PathNotFound { .. }
+            | Self::NothingLeft { .. }
             | Self::NotADirectory { .. } => K::NotFound,
             Self::AmbiguousTags { .. }
+            | Self::Filter { .. }
+            | Self::LfsPointer { .. }
             | Self::NotACommit { .. }
             | Self::Protocol { .. }
             | Self::Object { .. }

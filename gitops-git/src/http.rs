@@ -10,6 +10,7 @@ use std::io::{self, BufRead, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use gitops_core::Redacted;
 use gix::protocol::transport::client::blocking_io::http::{
     GetResponse, Http, PostBodyDataKind, PostResponse,
 };
@@ -17,20 +18,24 @@ use reqwest::StatusCode;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
-use crate::credentials::Credentials;
+use crate::credentials::{CredentialProvider, Credentials};
 use crate::error::GitError;
 use crate::operation::{Operation, Timeouts};
+use crate::remote_url::RemoteUrl;
 
 const GET_SUFFIX: &str = "/info/refs?service=git-upload-pack";
 /// Renamed repositories and added `.git` are one hop; more is a loop.
 const MAX_REDIRECTS: usize = 5;
 
 /// What is kept between the calls to one HTTP remote.
-#[derive(Debug)]
 pub(crate) struct HttpRemote {
     client: reqwest::Client,
     url: Url,
-    authorization: Option<HeaderValue>,
+    /// The same, as a provider of credentials is asked about it.
+    remote: RemoteUrl,
+    credentials: Option<Arc<dyn CredentialProvider>>,
+    /// Whether there may be others when those are not taken.
+    renews: bool,
     advertisement: Mutex<Option<Advertisement>>,
 }
 
@@ -42,10 +47,32 @@ struct Advertisement {
     body: Bytes,
 }
 
+/// How the client connects.
+#[derive(Clone, Default)]
+pub(crate) struct HttpOptions {
+    /// PEM; only these vouch for a server.
+    pub(crate) authorities: Option<Vec<u8>>,
+    /// PEM: the certificates and the private key.
+    pub(crate) identity: Option<Redacted<Vec<u8>>>,
+    /// With its credentials.
+    pub(crate) proxy: Option<Redacted<String>>,
+}
+
+impl std::fmt::Debug for HttpRemote {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("HttpRemote")
+            .field(&self.url.as_str())
+            .finish()
+    }
+}
+
 impl HttpRemote {
     pub(crate) fn new(
+        remote: RemoteUrl,
         url: Url,
-        credentials: Option<&Credentials>,
+        credentials: Option<Arc<dyn CredentialProvider>>,
+        renews: bool,
+        options: &HttpOptions,
         timeouts: Timeouts,
     ) -> Result<Self, GitError> {
         let refuse = |reason: String| GitError::Setting {
@@ -68,7 +95,26 @@ impl HttpRemote {
             }))
             .user_agent(concat!("git/gitops-git-", env!("CARGO_PKG_VERSION")))
             .no_proxy();
-        if url.scheme() == "http" {
+        if let Some(proxy) = &options.proxy {
+            // Its text may hold the credentials of the proxy, so it is not shown.
+            let proxy = reqwest::Proxy::all(proxy.expose().as_str())
+                .map_err(|_| refuse("the proxy is not an http or https URL".to_owned()))?;
+            builder = builder.proxy(proxy);
+        }
+        if let Some(identity) = &options.identity {
+            let identity = reqwest::Identity::from_pem(identity.expose()).map_err(|_| {
+                refuse("the client certificate is not a certificate and its key in PEM".to_owned())
+            })?;
+            builder = builder.identity(identity);
+        }
+        if let Some(authorities) = &options.authorities {
+            let authorities = reqwest::Certificate::from_pem_bundle(authorities)
+                .ok()
+                .filter(|found| !found.is_empty())
+                .ok_or_else(|| refuse("the authorities hold no certificate in PEM".to_owned()))?;
+            builder = builder.tls_certs_only(authorities);
+        }
+        if url.scheme() == "http" && options.identity.is_none() && options.authorities.is_none() {
             // No TLS, so no need for the system's certificates, which a small image lacks.
             builder = builder.tls_backend_preconfigured(
                 rustls::ClientConfig::builder()
@@ -85,17 +131,43 @@ impl HttpRemote {
                     .unwrap_or_default()
             )))
         })?;
-        let authorization = credentials.map(authorization).transpose()?;
         Ok(Self {
             client,
             url,
-            authorization,
+            remote,
+            credentials,
+            renews,
             advertisement: Mutex::default(),
         })
     }
 
     pub(crate) fn url(&self) -> &Url {
         &self.url
+    }
+
+    /// What to send with a request.
+    async fn authorization(
+        &self,
+        operation: &Operation,
+        refused: bool,
+    ) -> Result<Option<HeaderValue>, GitError> {
+        let Some(provider) = &self.credentials else {
+            return Ok(None);
+        };
+        let credentials = provider
+            .credentials(&self.remote, refused)
+            .await
+            .map_err(|error| GitError::Unauthorized {
+                remote: operation.remote(),
+                reason: format!("no credentials: {}", operation.clean_chain(&*error)),
+            })?;
+        let Some(credentials) = credentials else {
+            return Ok(None);
+        };
+        for secret in credentials.secrets() {
+            operation.hide(secret);
+        }
+        authorization(&credentials).map(Some)
     }
 
     /// Whether the next exchange begins from memory.
@@ -116,7 +188,8 @@ impl HttpRemote {
     }
 }
 
-fn authorization(credentials: &Credentials) -> Result<HeaderValue, GitError> {
+/// The header that shows these credentials.
+pub(crate) fn authorization(credentials: &Credentials) -> Result<HeaderValue, GitError> {
     use base64::Engine as _;
     let text = match credentials {
         Credentials::Basic { user, password } => {
@@ -241,9 +314,6 @@ impl HttpSession {
                 headers.append(name, value);
             }
         }
-        if let Some(authorization) = &self.remote.authorization {
-            headers.insert(header::AUTHORIZATION, authorization.clone());
-        }
         headers
     }
 }
@@ -312,14 +382,31 @@ fn send(
     let timeouts = operation.timeouts();
     // Until the headers come, connecting and thinking are one wait.
     let limit = timeouts.connect + timeouts.stall;
-    let response = operation.wait("no answer", limit, async {
-        request
-            .send()
-            .await
-            .map_err(|error| network(operation, &error))
-    })?;
     let name = operation.remote();
-    let sent = remote.authorization.is_some();
+    let exchange = |refused: bool| {
+        let again = request.try_clone().ok_or_else(|| GitError::Internal {
+            remote: operation.remote(),
+            reason: "a request that can't be sent twice".to_owned(),
+        })?;
+        operation.wait("no answer", limit, async {
+            let authorization = remote.authorization(operation, refused).await?;
+            let sent = authorization.is_some();
+            let again = match authorization {
+                Some(value) => again.header(header::AUTHORIZATION, value),
+                None => again,
+            };
+            let response = again
+                .send()
+                .await
+                .map_err(|error| network(operation, &error))?;
+            Ok((response, sent))
+        })
+    };
+    let (mut response, mut sent) = exchange(false)?;
+    if response.status() == StatusCode::UNAUTHORIZED && sent && remote.renews {
+        // What was given may have expired since; once is enough to know.
+        (response, sent) = exchange(true)?;
+    }
     match response.status() {
         status if status.is_success() => Ok(response),
         StatusCode::UNAUTHORIZED => Err(GitError::Unauthorized {

@@ -6,6 +6,9 @@ mod cache;
 mod commit;
 mod credentials;
 mod error;
+mod filter;
+#[cfg(feature = "github-app")]
+mod github;
 mod http;
 mod local;
 mod objects;
@@ -21,10 +24,15 @@ mod tls;
 mod tree;
 mod trigger;
 mod trust;
+#[cfg(feature = "webhook")]
+mod webhook;
 
 pub use builder::GitSourceBuilder;
-pub use credentials::Credentials;
+pub use credentials::{CredentialProvider, Credentials, CredentialsByPrefix};
 pub use error::GitError;
+#[cfg(feature = "github-app")]
+#[cfg_attr(docsrs, doc(cfg(feature = "github-app")))]
+pub use github::GitHubApp;
 pub use reference::Reference;
 pub use remote_url::RemoteUrl;
 pub use source::GitSource;
@@ -35,3 +43,6 @@ pub use trust::{
     Accepted, AcceptedStore, FileAccepted, KeyValidity, MemoryAccepted, PathRule, SignatureError,
     Trust, TrustMode,
 };
+#[cfg(feature = "webhook")]
+#[cfg_attr(docsrs, doc(cfg(feature = "webhook")))]
+pub use webhook::{Hook, WebhookReceiver, WebhookReceiverBuilder};

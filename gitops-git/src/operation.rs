@@ -48,7 +48,7 @@ pub(crate) struct Operation {
 
 struct Inner {
     remote: String,
-    secrets: Vec<String>,
+    secrets: Mutex<Vec<String>>,
     timeouts: Timeouts,
     deadline: Instant,
     cancelled: CancellationToken,
@@ -73,7 +73,7 @@ impl Operation {
         let operation = Self {
             inner: Arc::new(Inner {
                 remote,
-                secrets,
+                secrets: Mutex::new(secrets),
                 timeouts,
                 deadline: Instant::now() + timeouts.whole,
                 cancelled: CancellationToken::new(),
@@ -115,10 +115,25 @@ impl Operation {
         &self.inner.interrupt
     }
 
+    /// Keeps a secret out of every text from now on.
+    pub(crate) fn hide(&self, secret: &str) {
+        let mut secrets = self.secrets();
+        if !secrets.iter().any(|known| known == secret) {
+            secrets.push(secret.to_owned());
+        }
+    }
+
+    fn secrets(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
+        self.inner
+            .secrets
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Text from a server or a library, fit for an error: one line, without secrets.
     pub(crate) fn clean(&self, text: &str) -> String {
         let mut text = text.to_owned();
-        for secret in &self.inner.secrets {
+        for secret in self.secrets().iter() {
             if !secret.is_empty() {
                 text = text.replace(secret.as_str(), "(redacted)");
             }

@@ -14,10 +14,9 @@ use gix::protocol::transport::client::git::ConnectMode;
 use gix::protocol::transport::client::git::blocking_io::Connection;
 use gix::protocol::transport::{Protocol, Service};
 
-use crate::credentials::Credentials;
 use crate::error::GitError;
 use crate::http::{Budget, HttpRemote, HttpSession, LastExchange};
-use crate::operation::{Operation, Timeouts};
+use crate::operation::Operation;
 use crate::ssh::{self, SshCommand, SshPlace};
 
 /// How much a server may send.
@@ -87,14 +86,6 @@ pub(crate) trait PackSink {
 }
 
 impl Remote {
-    pub(crate) fn http(
-        url: url::Url,
-        credentials: Option<&Credentials>,
-        timeouts: Timeouts,
-    ) -> Result<Self, GitError> {
-        HttpRemote::new(url, credentials, timeouts).map(|remote| Self::Http(Arc::new(remote)))
-    }
-
     /// The commit a ref is at, asking for that ref alone.
     pub(crate) fn tip(
         &self,

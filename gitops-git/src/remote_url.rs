@@ -209,6 +209,10 @@ impl RemoteUrl {
         })
     }
 
+    pub(crate) fn is_http(&self) -> bool {
+        matches!(self.place, Place::Http(_))
+    }
+
     /// What tells this repository from others, as a key for its cache. Users and tokens are
     /// no part of it: a token that is replaced every hour must not cost a clone every hour.
     pub(crate) fn cache_key(&self) -> String {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use gitops_core::{
-    RelPath, Revision, Snapshot, SnapshotError, SnapshotLimits, Source, SourceError,
+    BoxError, RelPath, Revision, Snapshot, SnapshotError, SnapshotLimits, Source, SourceError, Tree,
 };
 use gix::ObjectId;
 use gix::objs::Kind;
@@ -14,6 +14,7 @@ use crate::builder::GitSourceBuilder;
 use crate::cache::{Cache, CachePlace};
 use crate::commit::{self, Commit, MAX_COMMIT};
 use crate::error::GitError;
+use crate::filter::{Filter, FilteredTree, Known};
 use crate::local::LocalRepository;
 use crate::objects::ObjectError;
 use crate::operation::{Operation, Timeouts};
@@ -74,6 +75,9 @@ pub(crate) struct Inner {
     pub(crate) snapshot: SnapshotLimits,
     pub(crate) backend: Backend,
     pub(crate) schedule: Schedule,
+    pub(crate) filter: Filter,
+    pub(crate) filtered: Arc<Known>,
+    pub(crate) lfs_pointers: bool,
     pub(crate) guard: Option<Guard>,
     /// What was resolved last.
     pub(crate) last: Mutex<Option<(Tip, Revision)>>,
@@ -345,8 +349,37 @@ impl Inner {
         if let Some(guard) = &self.guard {
             guard.vouch(commit_id, &self.past(&opened, commit_id, operation))?;
         }
-        let tree = GitTree::new(opened.keeper, operation.remote(), opened.commit.tree);
-        let whole = Snapshot::new(Arc::new(tree), self.snapshot);
+        let mut tree: Arc<dyn Tree> = Arc::new(GitTree::new(
+            opened.keeper,
+            operation.remote(),
+            opened.commit.tree,
+            self.lfs_pointers,
+        ));
+        let filters = self
+            .filter
+            .concerns(&*tree, &self.path)
+            .map_err(|error| self.filter_failed(error, operation))?;
+        if filters {
+            let filtered = FilteredTree::new(
+                tree,
+                self.filter.clone(),
+                Arc::clone(&self.filtered),
+                self.snapshot,
+                self.path.is_root(),
+            );
+            tree = match filtered {
+                Ok(Some(filtered)) => Arc::new(filtered),
+                Ok(None) => {
+                    return Err(GitError::NothingLeft {
+                        remote: operation.remote(),
+                        revision: id.to_owned(),
+                    }
+                    .into());
+                }
+                Err(error) => return Err(self.filter_failed(error, operation).into()),
+            };
+        }
+        let whole = Snapshot::new(tree, self.snapshot);
         let snapshot = whole.subdirectory(&self.path);
         // Reading it once now makes a missing tree an error of the fetch.
         let listed = snapshot.and_then(|snapshot| {
@@ -368,6 +401,16 @@ impl Inner {
             .into(),
             other => other.into(),
         })
+    }
+
+    fn filter_failed(&self, error: BoxError, operation: &Operation) -> GitError {
+        match error.downcast::<GitError>() {
+            Ok(error) => *error,
+            Err(error) => GitError::Filter {
+                remote: operation.remote(),
+                reason: crate::error::one_line(&error.to_string()),
+            },
+        }
     }
 
     fn id(&self, id: &str) -> Result<ObjectId, GitError> {

@@ -28,6 +28,7 @@ pub(crate) struct GitTree {
     keeper: Arc<dyn Keeper>,
     remote: String,
     root: ObjectId,
+    lfs_pointers: bool,
     parsed: Mutex<Parsed>,
 }
 
@@ -44,11 +45,17 @@ struct Entry {
 }
 
 impl GitTree {
-    pub(crate) fn new(keeper: Arc<dyn Keeper>, remote: String, root: ObjectId) -> Self {
+    pub(crate) fn new(
+        keeper: Arc<dyn Keeper>,
+        remote: String,
+        root: ObjectId,
+        lfs_pointers: bool,
+    ) -> Self {
         Self {
             keeper,
             remote,
             root,
+            lfs_pointers,
             parsed: Mutex::default(),
         }
     }
@@ -135,6 +142,12 @@ impl Tree for GitTree {
             return Ok(None);
         }
         match self.object(&id, Kind::Blob, limit) {
+            Ok(content) if is_lfs_pointer(&content) && !self.lfs_pointers => {
+                Err(Box::new(GitError::LfsPointer {
+                    remote: self.remote.clone(),
+                    path: file.clone(),
+                }))
+            }
             Ok(content) => Ok(Some(TreeContent::Bytes(Bytes::from(content)))),
             Err(ObjectError::TooLarge(size)) => Ok(Some(TreeContent::TooLarge(size))),
             Err(error) => Err(self.refuse(&id, error.to_string()).into()),
@@ -147,6 +160,14 @@ impl Tree for GitTree {
 fn digest(id: &ObjectId) -> Digest {
     let hash = id.kind().to_string();
     Digest::of_parts([b"git", hash.as_bytes(), id.as_bytes()])
+}
+
+/// A pointer has a few lines, the first of which is always this one; see the specification
+/// of Git LFS.
+fn is_lfs_pointer(content: &[u8]) -> bool {
+    content.len() < 1024
+        && content.starts_with(b"version https://git-lfs.github.com/spec/v1\n")
+        && content.find(b"\noid sha256:").is_some()
 }
 
 fn find<'a>(entries: &'a [Entry], name: &str) -> Option<&'a Entry> {

@@ -8,8 +8,6 @@ mod signed;
 #[cfg(feature = "ssh-signatures")]
 mod sshsig;
 
-use std::time::Duration;
-
 use gitops_core::RelPath;
 use gix::ObjectId;
 use jiff::Timestamp;
@@ -21,7 +19,8 @@ pub use accepted::{Accepted, AcceptedStore, FileAccepted, MemoryAccepted};
 pub(crate) use check::{Candidate, Graph, Guard};
 
 /// So far may the clock of whoever signs be ahead of ours.
-pub(crate) const CLOCK_SKEW: Duration = Duration::from_secs(300);
+#[cfg(feature = "openpgp")]
+pub(crate) const CLOCK_SKEW: std::time::Duration = std::time::Duration::from_secs(300);
 
 /// Why a signature does not count.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -235,15 +234,17 @@ impl Identity {
 pub(crate) struct Times {
     pub(crate) now: Timestamp,
     /// When it was signed, as what is signed says. An OpenPGP signature says it itself.
+    #[cfg(feature = "ssh-signatures")]
     pub(crate) claimed: Timestamp,
     pub(crate) validity: KeyValidity,
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "ssh-signatures"))]
 impl Times {
     pub(crate) fn at(now: Timestamp) -> Self {
         Self {
             now,
+            #[cfg(feature = "ssh-signatures")]
             claimed: now,
             validity: KeyValidity::Now,
         }
@@ -419,10 +420,14 @@ impl Trust {
         now: Timestamp,
     ) -> Result<Vec<Identity>, SignatureError> {
         let signed = signed.ok_or(SignatureError::Missing)?;
+        let claimed = Timestamp::from_second(claimed)
+            .map_err(|_| SignatureError::Malformed("its time can't be read".to_owned()))?;
+        #[cfg(not(feature = "ssh-signatures"))]
+        let _ = claimed;
         let times = Times {
             now,
-            claimed: Timestamp::from_second(claimed)
-                .map_err(|_| SignatureError::Malformed("its time can't be read".to_owned()))?,
+            #[cfg(feature = "ssh-signatures")]
+            claimed,
             validity: self.validity,
         };
         let identities = self.verify_format(signed, &times)?;
@@ -438,7 +443,7 @@ impl Trust {
         times: &Times,
     ) -> Result<Vec<Identity>, SignatureError> {
         #[cfg(not(any(feature = "openpgp", feature = "ssh-signatures")))]
-        let _ = times;
+        let _ = (times, &self.keys);
         match signed.format {
             #[cfg(feature = "openpgp")]
             Format::OpenPgp => openpgp::verify(

@@ -1,7 +1,9 @@
 //! `GitSource` against real repositories, over every transport.
 #![expect(clippy::unwrap_used, reason = "a panic in a test names its line")]
 
+mod access;
 mod cache;
+mod filter;
 mod hostile;
 mod http;
 mod local;
@@ -9,6 +11,8 @@ mod ssh;
 mod tags;
 #[cfg(all(feature = "openpgp", feature = "ssh-signatures"))]
 mod trust;
+#[cfg(feature = "webhook")]
+mod webhook;
 
 use gitops_core::{RelPath, Snapshot, Source, SourceError, SourceErrorKind};
 use gitops_git::{GitError, GitSource};
