@@ -11,13 +11,11 @@ use super::entries::{Entry, ManagedFields, Manager, Operation, put};
 use super::error::{Conflicts, ManagedError};
 use super::track::{empty_object, record, without_managed};
 use super::update::{At, Pruned, internal, prune, reconcile_all, unowned, update};
-use crate::fieldset::{FieldSet, write_json};
+use crate::fieldset::FieldSet;
+use crate::patch::client_side::{self, LAST_APPLIED};
 use crate::schema::{TypeRef, api_version_parts};
 use crate::typed::{self, Duplicates, compare_trees, field_set_of, merge_trees, validate_tree};
 use crate::value::Tree;
-
-/// Where client-side apply leaves what it applied.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// The most that all annotations of an object may hold, in bytes.
 const MAX_ANNOTATIONS: usize = 256 * 1024;
@@ -355,9 +353,7 @@ fn update_last_applied(object: &mut Value, applied: &Value) {
     {
         annotations.remove(LAST_APPLIED);
     }
-    let mut text = String::new();
-    write_json(&mut text, &recorded);
-    text.push('\n');
+    let text = client_side::recorded(&recorded);
     let Some(annotations) = object
         .get_mut("metadata")
         .and_then(|metadata| metadata.get_mut("annotations"))

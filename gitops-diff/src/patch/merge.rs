@@ -179,7 +179,8 @@ fn null_within(value: &Value, path: &str) -> Option<String> {
 ///
 /// # Errors
 ///
-/// As for [`generate`], except that `null` in `desired` means: not there.
+/// As for [`generate`], except that `null` in `desired` means: it shall not be there,
+/// whoever set it. (What was `null` in `last_applied` too is left alone.)
 ///
 /// ```
 /// use gitops_diff::patch::merge;
@@ -212,7 +213,6 @@ pub fn three_way(
             });
         }
     }
-    let desired = without_nulls(desired);
     let empty = Map::new();
     let members = |value: &'_ Value| value.as_object().cloned().unwrap_or_default();
     let last = last_applied.map(members).unwrap_or_default();
@@ -239,6 +239,13 @@ fn three_way_members(
     for (name, new) in desired {
         match (live.get(name), new) {
             (Some(old), new) if old == new => {}
+            (None, Value::Null) => {}
+            // What is desired not to be there goes, unless that was so before.
+            (Some(_), Value::Null) => {
+                if last.get(name) != Some(new) {
+                    patch.insert(name.clone(), Value::Null);
+                }
+            }
             (Some(Value::Object(old)), Value::Object(new)) => {
                 let last = last.get(name).and_then(Value::as_object).unwrap_or(&empty);
                 let part = three_way_members(last, new, old);
@@ -247,7 +254,7 @@ fn three_way_members(
                 }
             }
             (_, new) => {
-                patch.insert(name.clone(), new.clone());
+                patch.insert(name.clone(), without_nulls(new));
             }
         }
     }
@@ -375,6 +382,19 @@ mod tests {
                 json!({"l": [1]}),
                 json!({"l": [1, 2, 3]}),
                 json!({"l": [1]}),
+            ),
+            // Null takes away what somebody else set, unless that was so before.
+            (
+                None,
+                json!({"a": null, "b": null, "m": {"x": null, "y": 1}}),
+                json!({"a": 1}),
+                json!({"a": null, "m": {"y": 1}}),
+            ),
+            (
+                Some(json!({"a": null})),
+                json!({"a": null}),
+                json!({"a": 1}),
+                json!({}),
             ),
         ] {
             let patch = three_way(last.as_ref(), &desired, &live).unwrap();

@@ -12,7 +12,8 @@
 //! a patch that `apply` accepts and that leads to the wanted object. `three_way` is what
 //! client-side apply does with the `last-applied-configuration` annotation: add and
 //! change what is desired, take away what was applied before and is desired no more, and
-//! leave everything else alone.
+//! leave everything else alone. [`client_side`] puts it together: it reads the annotation,
+//! chooses the format, and gives what `kubectl apply` sends.
 //!
 //! All of them are pure. Input is bounded: see [`MAX_DEPTH`], [`MAX_OPERATIONS`] and
 //! [`MAX_COPIED_BYTES`].
@@ -22,6 +23,7 @@
 
 use serde_json::Value;
 
+pub mod client_side;
 pub mod json;
 pub mod merge;
 pub mod strategic;
@@ -107,6 +109,12 @@ pub enum PatchError {
         /// What is wrong, in the API server's words as far as it has any.
         message: String,
     },
+    /// A three-way merge would change what somebody else changed.
+    #[error("{path}: changed by somebody else since it was last applied")]
+    Conflict {
+        /// The field, as a dotted path.
+        path: String,
+    },
     /// The wanted object can't be reached with this format.
     ///
     /// A merge patch can't set a member to `null`, because `null` means "remove" there;
@@ -151,6 +159,7 @@ impl PatchError {
             Self::Malformed { message } => (400, "BadRequest", message.clone()),
             Self::TooDeep { .. } => (400, "BadRequest", self.to_string()),
             Self::BadDirective { message, .. } => (400, "BadRequest", (*message).to_owned()),
+            Self::Conflict { .. } => (409, "Conflict", self.to_string()),
             Self::TooManyOperations { found } => (
                 413,
                 "RequestEntityTooLarge",

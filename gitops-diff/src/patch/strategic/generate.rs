@@ -8,7 +8,7 @@ use super::super::merge::without_nulls;
 use super::merge::Merge;
 use super::{
     DELETE_FROM, DIRECTIVE, ELEMENT_ORDER, Kind, PatchAction, PatchError, PatchField, PatchSchema,
-    Place, RETAIN_KEYS, check_depth, element_kind, lookup_key,
+    Place, RETAIN_KEYS, check_depth, conflict, element_kind, lookup_key,
 };
 
 /// Gives the strategic merge patch that leads from `before` to `after`, `{}` if they are
@@ -17,7 +17,9 @@ use super::{
 /// Members that are `null` count as absent, as everywhere on the API server. Elements of
 /// merged lists are named by their key, their order is stated where it matters
 /// (`$setElementOrder`), and unions name what they keep (`$retainKeys`): the patch is the
-/// one that `kubectl edit` sends. A list in which a key occurs twice is replaced whole.
+/// one that `kubectl edit` sends, less what is equal. A list in which a key occurs twice is
+/// replaced whole; where others stand between the two, so is the object around it, for the
+/// API server brings them together.
 ///
 /// # Errors
 ///
@@ -45,13 +47,15 @@ pub fn generate<S: PatchSchema>(
 ) -> Result<Value, PatchError> {
     let before = object(before, "the document")?;
     let after = object(after, "the wanted document")?;
-    let whole = Difference {
-        deletions: true,
-        changes: true,
-    };
-    whole
-        .objects(&before, &after, schema, false, &Place::ROOT)
-        .map(Value::Object)
+    let patch = Difference::WHOLE.objects(&before, &after, schema, false, &Place::ROOT)?;
+    Ok(Value::Object(patch.unwrap_or_else(|| replaced(&after))))
+}
+
+/// The patch that puts another object in the place of the one that is there.
+fn replaced(object: &Map<String, Value>) -> Map<String, Value> {
+    let mut patch = object.clone();
+    patch.insert(DIRECTIVE.to_owned(), json!("replace"));
+    patch
 }
 
 /// Gives the strategic merge patch that client-side apply sends for a built-in kind.
@@ -59,7 +63,10 @@ pub fn generate<S: PatchSchema>(
 /// `last_applied` is what the same client applied before (from the annotation
 /// `kubectl.kubernetes.io/last-applied-configuration`; `None` if there is none). The patch
 /// sets what `desired` says and `live` doesn't, removes what `last_applied` had and
-/// `desired` has no more, and leaves the rest of `live` alone, in lists with keys too.
+/// `desired` has no more, and leaves the rest of `live` alone, in lists with keys too. A
+/// member that is `null` in `desired` is removed from `live`, whoever set it.
+///
+/// [`patch::client_side`](crate::patch::client_side) puts it together with the annotation.
 ///
 /// # Errors
 ///
@@ -84,36 +91,111 @@ pub fn three_way<S: PatchSchema>(
     live: &Value,
     schema: &S,
 ) -> Result<Value, PatchError> {
-    let last = match last_applied {
-        Some(last) => object(last, "the last applied object")?,
-        None => Map::new(),
-    };
-    let desired = object(desired, "the desired object")?;
-    let live = object(live, "the live object")?;
+    let Three {
+        last,
+        desired,
+        live,
+    } = Three::read(last_applied, desired, live)?;
     let changes = Difference {
         deletions: false,
         changes: true,
-    }
-    .objects(&live, &desired, schema, false, &Place::ROOT)?;
+    };
     let deletions = Difference {
         deletions: true,
         changes: false,
-    }
-    .objects(&last, &desired, schema, false, &Place::ROOT)?;
+    };
+    let changes = changes.objects(&live, &desired, schema, false, &Place::ROOT)?;
+    let deletions = deletions.objects(&last, &desired, schema, false, &Place::ROOT)?;
     Merge::of_patches()
-        .objects(deletions, changes, schema)
+        .objects(
+            deletions.unwrap_or_default(),
+            changes.unwrap_or_default(),
+            schema,
+        )
         .map(Value::Object)
 }
 
+/// As [`three_way`], but refuses to change what somebody else changed: what
+/// `kubectl apply --overwrite=false` does.
+///
+/// There is a conflict where the patch and the way from `last_applied` to `live` give the
+/// same field different values. Elements of sets never conflict.
+///
+/// # Errors
+///
+/// [`PatchError::Conflict`] with the first such field; else as for [`three_way`].
+///
+/// ```
+/// use gitops_diff::patch::strategic::{self, Schemaless};
+/// use serde_json::json;
+///
+/// let refused = strategic::three_way_without_overwrite(
+///     Some(&json!({"spec": {"replicas": 1}})),
+///     &json!({"spec": {"replicas": 2}}),
+///     &json!({"spec": {"replicas": 3}}),
+///     &Schemaless,
+/// );
+/// assert_eq!(
+///     refused.unwrap_err().to_string(),
+///     "spec.replicas: changed by somebody else since it was last applied"
+/// );
+/// ```
+pub fn three_way_without_overwrite<S: PatchSchema>(
+    last_applied: Option<&Value>,
+    desired: &Value,
+    live: &Value,
+    schema: &S,
+) -> Result<Value, PatchError> {
+    let patch = three_way(last_applied, desired, live, schema)?;
+    let Three { last, live, .. } = Three::read(last_applied, desired, live)?;
+    let theirs = Difference::WHOLE.objects(&last, &live, schema, false, &Place::ROOT)?;
+    let theirs = theirs.unwrap_or_else(|| replaced(&live));
+    if let Value::Object(ours) = &patch {
+        conflict::objects(ours, &theirs, schema, &Place::ROOT)?;
+    }
+    Ok(patch)
+}
+
+/// What a three-way merge is made of.
+struct Three {
+    last: Map<String, Value>,
+    /// With members that are null.
+    desired: Map<String, Value>,
+    live: Map<String, Value>,
+}
+
+impl Three {
+    fn read(
+        last_applied: Option<&Value>,
+        desired: &Value,
+        live: &Value,
+    ) -> Result<Self, PatchError> {
+        Ok(Self {
+            last: match last_applied {
+                Some(last) => members(last, "the last applied object")?.clone(),
+                None => Map::new(),
+            },
+            desired: members(desired, "the desired object")?.clone(),
+            live: object(live, "the live object")?,
+        })
+    }
+}
+
+/// The members of an object, less those that are null.
 fn object(value: &Value, what: &'static str) -> Result<Map<String, Value>, PatchError> {
-    check_depth(value, what)?;
+    members(value, what)?;
     match without_nulls(value) {
         Value::Object(members) => Ok(members),
-        _ => Err(PatchError::Inexpressible {
-            path: String::new(),
-            reason: "a strategic merge patch leads from an object to an object",
-        }),
+        _ => Ok(Map::new()),
     }
+}
+
+fn members<'v>(value: &'v Value, what: &'static str) -> Result<&'v Map<String, Value>, PatchError> {
+    check_depth(value, what)?;
+    value.as_object().ok_or_else(|| PatchError::Inexpressible {
+        path: String::new(),
+        reason: "a strategic merge patch leads from an object to an object",
+    })
 }
 
 /// Which differences are wanted.
@@ -125,6 +207,18 @@ struct Difference {
 }
 
 impl Difference {
+    const WHOLE: Self = Self {
+        deletions: true,
+        changes: true,
+    };
+
+    /// Whether the patch must lead to exactly the wanted object, and may replace objects
+    /// to that end.
+    fn is_whole(&self) -> bool {
+        self.deletions && self.changes
+    }
+
+    /// The patch from one object to the other; `None` if it can only be replaced.
     fn objects<S: PatchSchema>(
         &self,
         before: &Map<String, Value>,
@@ -132,12 +226,19 @@ impl Difference {
         schema: &S,
         retain_keys: bool,
         at: &Place<'_>,
-    ) -> Result<Map<String, Value>, PatchError> {
+    ) -> Result<Option<Map<String, Value>>, PatchError> {
         let mut patch = Map::new();
         for (name, new) in after {
-            let Some(old) = before.get(name) else {
+            let old = before.get(name).filter(|old| !old.is_null());
+            if new.is_null() {
+                if self.changes && old.is_some() {
+                    patch.insert(name.clone(), Value::Null);
+                }
+                continue;
+            }
+            let Some(old) = old else {
                 if self.changes {
-                    patch.insert(name.clone(), new.clone());
+                    patch.insert(name.clone(), without_nulls(new));
                 }
                 continue;
             };
@@ -149,13 +250,15 @@ impl Difference {
                 (Value::Object(old), Value::Object(new)) => {
                     let field = known(schema, name, at)?;
                     if field.strategy.action == PatchAction::Replace {
-                        if self.changes {
-                            patch.insert(name.clone(), Value::Object(new.clone()));
+                        let new = new_members(new);
+                        if self.changes && *old != new {
+                            patch.insert(name.clone(), Value::Object(new));
                         }
                         continue;
                     }
                     let keep = field.strategy.retain_keys;
                     let part = self.objects(old, new, &field.schema, keep, &here)?;
+                    let part = part.unwrap_or_else(|| replaced(new));
                     if !part.is_empty() {
                         patch.insert(name.clone(), Value::Object(part));
                     }
@@ -163,13 +266,19 @@ impl Difference {
                 (Value::Array(old), Value::Array(new)) => {
                     let field = known(schema, name, at)?;
                     if field.merges_lists() {
-                        self.lists(old, new, &field, name, &mut patch, &here)?;
+                        let expressed = self.lists(old, new, &field, name, &mut patch, &here)?;
+                        if !expressed && self.is_whole() {
+                            return Ok(None);
+                        }
                     } else if self.changes {
-                        patch.insert(name.clone(), Value::Array(new.clone()));
+                        let new: Vec<_> = new.iter().map(without_nulls).collect();
+                        if *old != new {
+                            patch.insert(name.clone(), Value::Array(new));
+                        }
                     }
                 }
                 (_, new) if self.changes => {
-                    patch.insert(name.clone(), new.clone());
+                    patch.insert(name.clone(), without_nulls(new));
                 }
                 _ => {}
             }
@@ -182,9 +291,11 @@ impl Difference {
             let names: BTreeSet<_> = after.keys().collect();
             patch.insert(RETAIN_KEYS.to_owned(), json!(names));
         }
-        Ok(patch)
+        Ok(Some(patch))
     }
 
+    /// Puts what leads from one list to the other into the patch; false if that doesn't
+    /// lead there.
     fn lists<S: PatchSchema>(
         &self,
         before: &[Value],
@@ -193,12 +304,13 @@ impl Difference {
         name: &str,
         patch: &mut Map<String, Value>,
         at: &Place<'_>,
-    ) -> Result<(), PatchError> {
+    ) -> Result<bool, PatchError> {
         if before.is_empty() {
             if self.changes && !after.is_empty() {
-                patch.insert(name.to_owned(), Value::Array(after.to_vec()));
+                let after: Vec<_> = after.iter().map(without_nulls).collect();
+                patch.insert(name.to_owned(), Value::Array(after));
             }
-            return Ok(());
+            return Ok(true);
         }
         let elements = match (element_kind(before, after, at)?, field.merge_key.as_deref()) {
             (Some(Kind::Object), Some(key)) => self.keyed_lists(before, after, key, field, at)?,
@@ -209,15 +321,21 @@ impl Difference {
             }
             _ => self.sets(before, after, name, patch),
         };
-        if let Some(ListPatch { elements, order }) = elements {
-            if !elements.is_empty() {
-                patch.insert(name.to_owned(), Value::Array(elements));
-            }
-            if let Some(order) = order {
-                patch.insert(format!("{ELEMENT_ORDER}/{name}"), Value::Array(order));
-            }
+        let Some(ListPatch {
+            elements,
+            order,
+            expressed,
+        }) = elements
+        else {
+            return Ok(true);
+        };
+        if !elements.is_empty() {
+            patch.insert(name.to_owned(), Value::Array(elements));
         }
-        Ok(())
+        if let Some(order) = order {
+            patch.insert(format!("{ELEMENT_ORDER}/{name}"), Value::Array(order));
+        }
+        Ok(expressed)
     }
 
     /// What goes into the patch, `None` for nothing.
@@ -233,15 +351,11 @@ impl Difference {
         let new = keyed(after, key, at)?;
         let (Some(old), Some(new)) = (old, new) else {
             // A key twice: no element can be told by it.
-            if !self.changes {
+            let after: Vec<_> = after.iter().map(without_nulls).collect();
+            if !self.changes || before == after {
                 return Ok(None);
             }
-            let mut elements = vec![json!({DIRECTIVE: "replace"})];
-            elements.extend(after.iter().cloned());
-            return Ok(Some(ListPatch {
-                elements,
-                order: None,
-            }));
+            return Ok(Some(ListPatch::replaced(&after, key)));
         };
         let mut elements = Vec::new();
         for (id, element) in &new.elements {
@@ -252,7 +366,11 @@ impl Difference {
             {
                 Some((_, before)) => {
                     let keep = field.strategy.retain_keys;
-                    let mut part = self.objects(before, element, &field.schema, keep, at)?;
+                    let part = self.objects(before, element, &field.schema, keep, at)?;
+                    // In an element, `$patch: replace` speaks of the list.
+                    let Some(mut part) = part else {
+                        return Ok(Some(ListPatch::replaced(after, key)));
+                    };
                     if !part.is_empty() {
                         if let Some(value) = element.get(key) {
                             part.insert(key.to_owned(), value.clone());
@@ -260,7 +378,7 @@ impl Difference {
                         elements.push(Value::Object(part));
                     }
                 }
-                None if self.changes => elements.push(Value::Object((*element).clone())),
+                None if self.changes => elements.push(Value::Object(new_members(element))),
                 None => {}
             }
         }
@@ -281,7 +399,11 @@ impl Difference {
                 .map(|element| json!({key: element.get(key)}))
                 .collect()
         });
-        Ok(Some(ListPatch { elements, order }))
+        Ok(Some(ListPatch {
+            elements,
+            order,
+            expressed: true,
+        }))
     }
 
     fn sets(
@@ -310,7 +432,11 @@ impl Difference {
         }
         let order = (deletes || (self.changes && before != after)).then(|| after.to_vec());
         let elements = if self.changes { added } else { Vec::new() };
-        Some(ListPatch { elements, order })
+        Some(ListPatch {
+            elements,
+            order,
+            expressed: true,
+        })
     }
 }
 
@@ -319,6 +445,37 @@ struct ListPatch {
     elements: Vec<Value>,
     /// The order, if it has to be stated.
     order: Option<Vec<Value>>,
+    /// Whether that leads to the wanted list.
+    expressed: bool,
+}
+
+impl ListPatch {
+    /// The whole list. The API server brings elements with one key together.
+    fn replaced(list: &[Value], key: &str) -> Self {
+        let key_of = |element: &Value| element.get(key).map(lookup_key);
+        let mut seen = HashSet::new();
+        let mut last = None;
+        let together = list.iter().map(key_of).all(|key| {
+            let same = last.as_ref() == Some(&key);
+            last = Some(key.clone());
+            same || seen.insert(key)
+        });
+        let mut elements = vec![json!({DIRECTIVE: "replace"})];
+        elements.extend(list.iter().cloned());
+        Self {
+            elements,
+            order: None,
+            expressed: together,
+        }
+    }
+}
+
+fn new_members(object: &Map<String, Value>) -> Map<String, Value> {
+    object
+        .iter()
+        .filter(|(_, member)| !member.is_null())
+        .map(|(name, member)| (name.clone(), without_nulls(member)))
+        .collect()
 }
 
 /// A list whose elements are told apart by a key.

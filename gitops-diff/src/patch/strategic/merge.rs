@@ -58,6 +58,9 @@ impl Merge {
             Some(other) => return Err(unknown_directive(other, &patch, at)),
         }
         self.retain_keys(&mut original, &mut patch, at)?;
+        if !self.carry_out {
+            replaced_lists(&mut original, &mut patch);
+        }
         self.element_orders(&mut original, &mut patch, schema, at)?;
 
         for (key, wanted) in patch {
@@ -76,10 +79,10 @@ impl Merge {
                 Some(old) if Kind::of(&old) == Kind::of(&wanted) => old,
                 _ => {
                     let wanted = match self.carry_out {
-                        true => without_nulls(&wanted),
-                        false => wanted,
+                        true => without_directives(without_nulls(&wanted)),
+                        false => Some(wanted),
                     };
-                    if let Some(wanted) = without_directives(wanted) {
+                    if let Some(wanted) = wanted {
                         original.insert(key, wanted);
                     }
                     continue;
@@ -312,6 +315,30 @@ impl Merge {
     }
 }
 
+/// A list that the second patch replaces: nothing that the first one says of it is left.
+fn replaced_lists(original: &mut Map<String, Value>, patch: &mut Map<String, Value>) {
+    let replaces = |value: &Value| {
+        let elements = value.as_array().map(Vec::as_slice).unwrap_or_default();
+        elements.iter().any(|element| {
+            element
+                .get(DIRECTIVE)
+                .is_some_and(|directive| directive == "replace")
+        })
+    };
+    let names: Vec<_> = patch
+        .iter()
+        .filter(|(_, value)| replaces(value))
+        .map(|(name, _)| name.clone())
+        .collect();
+    for name in names {
+        original.remove(&format!("{ELEMENT_ORDER}/{name}"));
+        original.remove(&format!("{DELETE_FROM}/{name}"));
+        if let Some(list) = patch.remove(&name) {
+            original.insert(name, list);
+        }
+    }
+}
+
 fn unknown_directive(found: &Value, patch: &Map<String, Value>, at: &Place<'_>) -> PatchError {
     let directive = found.as_str().unwrap_or("(not a string)");
     at.unmergeable(format!(
@@ -436,30 +463,33 @@ fn check_order(
     if patch.is_empty() || order.is_empty() {
         return Ok(());
     }
-    let mut wanted = order.iter();
-    for element in patch {
-        if element.get(DIRECTIVE).is_some() {
+    let directive = |element: &Value| element.get(DIRECTIVE).cloned();
+    let deletes = |element: &Value| directive(element).is_some_and(|name| name == "delete");
+    let mut elements = patch
+        .iter()
+        .filter(|element| key.is_none() || !deletes(element))
+        .peekable();
+    // The server stops to look once the order is at its end, and so it takes elements with
+    // other directives for wrong ones there.
+    let mut wanted = order.iter().peekable();
+    while let (Some(element), Some(candidate)) = (elements.peek(), wanted.peek()) {
+        if directive(element).is_some() {
+            elements.next();
             continue;
         }
-        let found = match key {
-            None => wanted.any(|candidate| candidate == element),
-            Some(key) => {
-                let value = key_of(element, key, at)?;
-                let mut found = false;
-                for candidate in wanted.by_ref() {
-                    if key_of(candidate, key, at)? == value {
-                        found = true;
-                        break;
-                    }
-                }
-                found
-            }
+        let same = match key {
+            None => element == candidate,
+            Some(key) => key_of(element, key, at)? == key_of(candidate, key, at)?,
         };
-        if !found {
-            return Err(at.unmergeable(format!(
-                "The order in patch list doesn't match {ELEMENT_ORDER} list"
-            )));
+        if same {
+            elements.next();
         }
+        wanted.next();
+    }
+    if elements.peek().is_some() {
+        return Err(at.unmergeable(format!(
+            "The order in patch list doesn't match {ELEMENT_ORDER} list"
+        )));
     }
     Ok(())
 }

@@ -24,10 +24,11 @@ use serde_json::{Map, Value};
 use super::{NO_LIST_OF_LISTS, PatchError, check_depth};
 use crate::schema::TypeRef;
 
+mod conflict;
 mod generate;
 mod merge;
 
-pub use generate::{generate, three_way};
+pub use generate::{generate, three_way, three_way_without_overwrite};
 
 const DIRECTIVE: &str = "$patch";
 const RETAIN_KEYS: &str = "$retainKeys";
@@ -274,6 +275,10 @@ impl Place<'_> {
         }
     }
 
+    fn conflict(&self) -> PatchError {
+        PatchError::Conflict { path: self.path() }
+    }
+
     fn unmergeable(&self, message: String) -> PatchError {
         PatchError::Unmergeable {
             path: self.path(),
@@ -343,173 +348,4 @@ impl PatchSchema for TypeRef<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::schema::Schema;
-    use serde_json::json;
-
-    fn pod() -> TypeRef<'static> {
-        Schema::builtin().type_of("v1", "Pod").unwrap()
-    }
-
-    #[test]
-    fn directives_do_what_they_say() {
-        let containers = |list: Value| json!({"spec": {"containers": list}});
-        for (live, patch, expected) in [
-            // Others' elements keep their place among those whose order is stated.
-            (
-                containers(json!([{"name": "a"}, {"name": "x"}, {"name": "b"}])),
-                json!({"spec": {"$setElementOrder/containers": [{"name": "b"}, {"name": "a"}], "containers": [{"name": "b", "image": "i"}]}}),
-                containers(json!([{"name": "x"}, {"name": "b", "image": "i"}, {"name": "a"}])),
-            ),
-            // What is added in the memory of a deleted element counts as old (read in the
-            // source of the real server, not recorded).
-            (
-                containers(json!([{"name": "a"}, {"name": "b"}, {"name": "c"}])),
-                json!({"spec": {"$setElementOrder/containers": [{"name": "v"}], "containers": [{"name": "v"}, {"name": "a", "$patch": "delete"}]}}),
-                containers(json!([{"name": "b"}, {"name": "c"}, {"name": "v"}])),
-            ),
-            (
-                containers(json!([{"name": "a"}])),
-                containers(json!([{"$patch": "replace"}, {"name": "b"}])),
-                containers(json!([{"name": "b"}])),
-            ),
-            (
-                json!({"metadata": {"finalizers": ["a", "b"]}}),
-                json!({"metadata": {"$deleteFromPrimitiveList/finalizers": ["a", "z"], "finalizers": ["c"]}}),
-                json!({"metadata": {"finalizers": ["c", "b"]}}),
-            ),
-            (
-                json!({"spec": {"volumes": [{"name": "v", "emptyDir": {}}]}}),
-                json!({"spec": {"volumes": [{"name": "v", "$retainKeys": ["name", "hostPath"], "hostPath": {"path": "/"}}]}}),
-                json!({"spec": {"volumes": [{"name": "v", "hostPath": {"path": "/"}}]}}),
-            ),
-            // An object that is new and holds a directive is left out.
-            (
-                json!({"spec": {}}),
-                json!({"spec": {"nodeSelector": {"$patch": "replace", "a": "b"}}}),
-                json!({"spec": {}}),
-            ),
-            (
-                json!({"spec": {"nodeSelector": {"a": "b"}}}),
-                json!({"$patch": "delete"}),
-                json!({}),
-            ),
-        ] {
-            assert_eq!(apply(&live, &patch, &pod()).unwrap(), expected, "{patch}");
-        }
-    }
-
-    #[test]
-    fn bad_patches_are_refused_with_the_status_of_the_api_server() {
-        let live = json!({"spec": {
-            "containers": [{"name": "a", "env": [{"name": "E", "value": "hunter2"}]}],
-            "volumes": [{"name": "v", "emptyDir": {}}], "nodeSelector": {"a": "b"},
-        }, "metadata": {"finalizers": ["a"]}});
-        for (patch, code, message) in [
-            (
-                json!([]),
-                400,
-                "json: cannot unmarshal array into Go value of type map[string]interface {}",
-            ),
-            (
-                json!({"spec": {"containers": [{"image": "hunter2"}]}}),
-                500,
-                "map: map[image:…] does not contain declared merge key: name",
-            ),
-            (
-                json!({"spec": {"containers": [{"name": "a", "$patch": "explode"}]}}),
-                500,
-                "unknown patch type: explode in map: map[$patch:… name:…]",
-            ),
-            (
-                json!({"spec": {"containers": [{"name": "a", "$patch": "merge"}]}}),
-                500,
-                "merging lists cannot yet be specified in the patch",
-            ),
-            (
-                json!({"spec": {"$patch": "merge"}}),
-                500,
-                "unknown patch type: merge in map: map[$patch:…]",
-            ),
-            (
-                json!({"spec": {"containers": ["x"]}}),
-                500,
-                "list element types are not identical",
-            ),
-            (
-                json!({"spec": {"containers": [["x"]]}}),
-                422,
-                super::super::UNPROCESSABLE,
-            ),
-            (
-                json!({"spec": {"volumes": [{"name": "v", "$retainKeys": ["name"], "hostPath": {}}]}}),
-                400,
-                "invalid patch format of retainKeys",
-            ),
-            (
-                json!({"metadata": {"$deleteFromPrimitiveList": ["a"]}}),
-                400,
-                "invalid patch format of primitive list",
-            ),
-            (
-                json!({"spec": {"$setElementOrdercontainers": []}}),
-                400,
-                "invalid patch format of setElementOrder list",
-            ),
-            (
-                json!({"spec": {"$setElementOrder/containers": [{"name": "b"}], "containers": [{"name": "a"}]}}),
-                500,
-                "The order in patch list doesn't match $setElementOrder list",
-            ),
-        ] {
-            let error = apply(&live, &patch, &pod()).unwrap_err();
-            let status = error.status();
-            assert_eq!(
-                (status.code, status.message.as_str()),
-                (code, message),
-                "{patch}"
-            );
-            assert!(!error.to_string().contains("hunter2"), "{error}");
-        }
-    }
-
-    #[test]
-    fn three_way_names_only_what_client_side_apply_would() {
-        let pod = |containers: Value| json!({"spec": {"containers": containers}});
-        let patch = three_way(
-            Some(&pod(json!([{"name": "a", "image": "1"}, {"name": "gone"}]))),
-            &pod(json!([{"name": "a", "image": "2"}])),
-            &pod(json!([{"name": "injected"}, {"name": "a", "image": "1", "tty": true}, {"name": "gone"}])),
-            &self::pod(),
-        )
-        .unwrap();
-        assert_eq!(
-            patch,
-            json!({"spec": {
-                "$setElementOrder/containers": [{"name": "a"}],
-                "containers": [{"name": "a", "image": "2"}, {"name": "gone", "$patch": "delete"}],
-            }})
-        );
-    }
-
-    #[test]
-    fn a_list_with_a_key_twice_is_replaced() {
-        let env = |list: Value| json!({"spec": {"containers": [{"name": "a", "env": list}]}});
-        let before = env(json!([{"name": "E", "value": "1"}, {"name": "E", "value": "2"}]));
-        let after = env(json!([{"name": "E", "value": "2"}]));
-        let patch = generate(&before, &after, &pod()).unwrap();
-        assert_eq!(apply(&before, &patch, &pod()).unwrap(), after, "{patch}");
-    }
-
-    #[test]
-    fn depth_is_bounded() {
-        let mut deep = json!({});
-        for _ in 0..300 {
-            deep = json!({"a": deep});
-        }
-        let error = apply(&json!({}), &deep, &Schemaless).unwrap_err();
-        assert_eq!(error, PatchError::TooDeep { what: "the patch" });
-        assert!(generate(&deep, &json!({}), &Schemaless).is_err());
-    }
-}
+mod tests;
