@@ -264,11 +264,55 @@ fn a_definition_that_is_not_structural_is_refused_with_its_place() {
         ),
         (
             crd(json!({})),
+            format!("{at}.type: must be given in a structural schema"),
+        ),
+        (
+            crd(json!({"type": "string"})),
             format!("{at}.type: must be object at the root"),
         ),
         (
             crd(json!("x")),
-            format!("{at}.type: must be object at the root"),
+            format!("{at}: expected a schema, which is an object"),
+        ),
+        (
+            crd(json!({"type": "object", "additionalProperties": {"type": "string"}})),
+            format!("{at}.additionalProperties: must not be used at the root"),
+        ),
+        (
+            crd(
+                json!({"type": "object", "properties": {"metadata": {"type": "object",
+                "properties": {"labels": {"type": "object"}}}}}),
+            ),
+            format!(
+                "{at}.properties[metadata]: must not specify anything other than name and generateName"
+            ),
+        ),
+        (
+            spec(json!({"type": "object", "patternProperties": {"a": {"type": "string"}}})),
+            format!("{at}.properties[spec].patternProperties: is forbidden in a structural schema"),
+        ),
+        (
+            spec(json!({"type": "string", "anyOf": [{"type": "string"}]})),
+            format!("{at}.properties[spec].anyOf[0].type: must not be given in a value validation"),
+        ),
+        (
+            crd(json!({"type": "object", "anyOf": [{"properties": {"a": {"minLength": 1}}}]})),
+            format!("{at}.properties[a]: must be given, for {at}.anyOf[0].properties[a] has it"),
+        ),
+        (
+            spec(
+                json!({"x-kubernetes-int-or-string": true, "x-kubernetes-embedded-resource": true,
+                "type": "object"}),
+            ),
+            format!(
+                "{at}.properties[spec].x-kubernetes-embedded-resource: must be false if x-kubernetes-int-or-string is true"
+            ),
+        ),
+        (
+            spec(json!({"type": "object", "x-kubernetes-embedded-resource": true})),
+            format!(
+                "{at}.properties[spec].properties: must not be empty if x-kubernetes-embedded-resource is true without x-kubernetes-preserve-unknown-fields"
+            ),
         ),
         (
             spec(json!({})),

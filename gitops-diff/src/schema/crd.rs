@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::openapi::{Reader, api_version, invalid};
+use super::structural;
 use super::{DEDUCED, Field, Node, Scalar, Schema, SchemaError, Span};
 
 impl Schema {
@@ -40,13 +41,7 @@ impl Schema {
             let id = if schema.is_null() {
                 DEDUCED
             } else {
-                if schema["type"] != "object" {
-                    return Err(invalid(
-                        &format!("{path}.type"),
-                        "must be object at the root",
-                    ));
-                }
-                structural(schema, &path, 0)?;
+                structural::check(schema, &path)?;
                 let node = reader.node(schema, preserve, &path, 0)?;
                 root(&mut reader, node, &path)?
             };
@@ -75,85 +70,4 @@ fn root(reader: &mut Reader<'_>, mut node: Node, path: &str) -> Result<u32, Sche
     }
     node.fields = reader.builder.fields(fields);
     reader.builder.node(node, path)
-}
-
-/// Refuses what the API server would refuse as not structural, as far as it matters for
-/// merging.
-fn structural(schema: &Value, path: &str, depth: usize) -> Result<(), SchemaError> {
-    // `Reader::node` has the same limit; this check runs first and mustn't go deeper.
-    const MAX_DEPTH: usize = 128;
-    if depth > MAX_DEPTH {
-        return Err(SchemaError::TooLarge {
-            path: path.to_owned(),
-            limit: MAX_DEPTH,
-            what: "levels",
-        });
-    }
-    if !schema.is_object() {
-        return Err(invalid(path, "expected a schema, which is an object"));
-    }
-    if schema.get("$ref").is_some() {
-        return Err(invalid(
-            &format!("{path}.$ref"),
-            "is forbidden in a structural schema",
-        ));
-    }
-    let yes = |key: &str| schema[key] == true;
-    let any_type = yes("x-kubernetes-int-or-string") || yes("x-kubernetes-preserve-unknown-fields");
-    if schema["type"].as_str().is_none_or(str::is_empty) && !any_type {
-        return Err(invalid(
-            &format!("{path}.type"),
-            "must be given in a structural schema",
-        ));
-    }
-    let declared = schema["properties"]
-        .as_object()
-        .filter(|all| !all.is_empty());
-    let additional = schema.get("additionalProperties");
-    match additional {
-        Some(Value::Bool(false)) => {
-            return Err(invalid(
-                &format!("{path}.additionalProperties"),
-                "false is forbidden in a structural schema",
-            ));
-        }
-        Some(Value::Object(_)) if declared.is_some() => {
-            return Err(invalid(
-                path,
-                "additionalProperties and properties exclude each other",
-            ));
-        }
-        _ => {}
-    }
-    if schema["type"] == "array" && !schema["items"].is_object() {
-        return Err(invalid(
-            &format!("{path}.items"),
-            "must be one schema for an array",
-        ));
-    }
-    if schema["x-kubernetes-list-type"] == "map" {
-        let items = &schema["items"];
-        let keys = schema["x-kubernetes-list-map-keys"].as_array();
-        for key in keys.into_iter().flatten() {
-            let declared = key
-                .as_str()
-                .is_some_and(|key| items["properties"].get(key).is_some());
-            if !declared {
-                return Err(invalid(
-                    &format!("{path}.x-kubernetes-list-map-keys"),
-                    format!("{key} isn't a property of the items"),
-                ));
-            }
-        }
-    }
-    for (name, member) in declared.into_iter().flatten() {
-        structural(member, &format!("{path}.properties[{name}]"), depth + 1)?;
-    }
-    if let Some(values @ Value::Object(_)) = additional {
-        structural(values, &format!("{path}.additionalProperties"), depth + 1)?;
-    }
-    if let Some(items) = schema.get("items") {
-        structural(items, &format!("{path}.items"), depth + 1)?;
-    }
-    Ok(())
 }

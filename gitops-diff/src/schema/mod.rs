@@ -28,6 +28,7 @@ mod crd;
 mod kind;
 mod openapi;
 mod resource;
+mod structural;
 mod table;
 
 use std::borrow::Cow;
