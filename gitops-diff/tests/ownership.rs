@@ -516,3 +516,16 @@ fn a_definition_in_the_commit_goes_before_what_is_built_in() {
     assert!(schemas.kind("example.com", "Widget").is_some());
     assert!(schemas.kind("", "Pod").is_some() && schemas.kind("", "Widget").is_none());
 }
+
+#[test]
+fn a_raw_extension_is_anything_and_one_value() {
+    // `data` of a ControllerRevision is declared as an object of which nothing is known.
+    let kind = Schema::builtin().kind("apps", "ControllerRevision");
+    let target = Target::new(&kind, "apps/v1", "ControllerRevision");
+    let revision = json!({"apiVersion": "apps/v1", "kind": "ControllerRevision",
+        "metadata": {"name": "a"}, "revision": 1, "data": {"spec": {"a": [1, {"b": 2}]}}});
+    let request = Apply::new(&revision, "ours", second(0));
+    let applied = managed::apply(&target, &request).unwrap().object;
+    assert_eq!(applied["data"], revision["data"]);
+    assert_eq!(owners(&applied), ["ours Apply: .data .revision"]);
+}

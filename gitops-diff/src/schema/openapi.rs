@@ -116,11 +116,16 @@ impl<'d> Reader<'d> {
         }
         let id = self.builder.reserve(path)?;
         self.ids.insert(name, id);
-        let mut node = if name == QUANTITY || name == RAW_EXTENSION {
+        let mut node = if name == QUANTITY {
             let mut node = Node::scalar(Scalar::Untyped);
-            if name == QUANTITY {
-                node.format = self.builder.text("quantity");
-            }
+            node.format = self.builder.text("quantity");
+            node
+        } else if name == RAW_EXTENSION {
+            // Anything at all, as one value.
+            let mut node = Node::scalar(Scalar::Untyped);
+            node.shapes |= shape::LIST | shape::MAP;
+            node.map_atomic = true;
+            (node.items, node.values) = (UNTYPED_ATOMIC, UNTYPED_ATOMIC);
             node
         } else {
             self.node(definition, false, path, depth + 1)?
@@ -297,7 +302,15 @@ impl<'d> Reader<'d> {
                 }
                 None => ListType::Set,
             },
-            _ => ListType::Atomic,
+            (None, None | Some("retainKeys")) => ListType::Atomic,
+            (None, Some(other)) => {
+                return Err(invalid(
+                    path,
+                    format!(
+                        "x-kubernetes-patch-strategy: expected merge or retainKeys for a list, not {other:?}"
+                    ),
+                ));
+            }
         };
         node.keys = self.builder.keys(keys);
         Ok(())
