@@ -305,7 +305,7 @@ spec: {driftDetection: {mode: enabled, ignore: [{paths: [/spec/replicas], target
                 .args(args),
         )
     };
-    diff(&[]).code(1).says(&[".spec.replicas: 7 -> 2"]);
+    diff(&[]).code(1).says(&[".spec.replicas", "7 -> 2"]);
     for file in ["rules.yaml", "argo.yaml", "flux.yaml"] {
         diff(&["--ignore", file]).code(0);
     }

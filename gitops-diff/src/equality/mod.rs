@@ -107,7 +107,8 @@ fn both<T: PartialEq>(a: &Value, b: &Value, read: impl Fn(&str) -> Option<T>) ->
 
 fn quantity(value: &Value) -> Option<Quantity> {
     match value {
-        Value::String(text) => text.parse().ok(),
+        // The server takes spaces around it away.
+        Value::String(text) => text.trim().parse().ok(),
         Value::Number(number) => number.to_string().parse().ok(),
         _ => None,
     }
@@ -191,6 +192,7 @@ fn duration(text: &str) -> Option<i128> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
 
     #[test]
@@ -213,6 +215,9 @@ mod tests {
             (json!("1Gi"), json!("1G"), "quantity", false),
             (json!("rubbish"), json!("Rubbish"), "quantity", false),
             (json!("1000m"), json!("1"), "", false),
+            (json!(" 1 "), json!("1"), "quantity", true),
+            (json!("8Ei"), json!("9223372036854775807"), "quantity", true),
+            (json!(1e3), json!("1k"), "quantity", true),
             (json!("80"), json!(80), "int-or-string", false),
             (json!(80), json!(80.0), "int-or-string", true),
             (json!("YQ=="), json!("YQ==\n"), "byte", true),
@@ -248,6 +253,48 @@ mod tests {
             let format = (!format.is_empty()).then_some(format);
             assert_eq!(scalars_equal(&a, &b, format), equal, "{a} {b} {format:?}");
             assert_eq!(scalars_equal(&b, &a, format), equal, "{b} {a} {format:?}");
+        }
+    }
+
+    /// Values of which many are equal to one another, each by another format.
+    fn value() -> impl Strategy<Value = Value> {
+        let number = prop_oneof![
+            (-3_i64..3).prop_map(Value::from),
+            (-3_i64..3).prop_map(|whole| Value::from(whole as f64)),
+            Just(json!(0.5)),
+            Just(json!(u64::MAX)),
+            Just(json!(1e19)),
+            Just(json!(9_007_199_254_740_993_u64)),
+            Just(json!(9_007_199_254_740_992.0)),
+        ];
+        let text = prop_oneof![
+            "[0-2](m|k|Ki|e0|000m|\\.0)?",
+            "(60|1)(s|m|h)",
+            "YQ(==)?\n?",
+            "2024-01-01T0[01]:00:00(Z|\\+01:00|\\.000000Z|\\.0000001Z)",
+            "x?",
+        ];
+        prop_oneof![number, text.prop_map(Value::from), Just(Value::Null)]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
+        #[test]
+        fn equality_is_an_equivalence(
+            a in value(), b in value(), c in value(),
+            format in prop::sample::select(vec!["", "quantity", "byte", "date-time", "duration"]),
+        ) {
+            let equal = |a: &Value, b: &Value| scalars_equal(a, b, (!format.is_empty()).then_some(format));
+            prop_assert!(equal(&a, &a));
+            prop_assert_eq!(equal(&a, &b), equal(&b, &a));
+            if equal(&a, &b) && equal(&b, &c) {
+                prop_assert!(equal(&a, &c), "{} {} {} {}", a, b, c, format);
+            }
+            // Within a list and a map it is the same as on its own, without a format.
+            let same = scalars_equal(&a, &b, None);
+            prop_assert_eq!(values_equal(&json!([a]), &json!([b])), same);
+            prop_assert_eq!(values_equal(&json!({"k": a}), &json!({"k": b})), same);
         }
     }
 
