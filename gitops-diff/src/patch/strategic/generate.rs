@@ -17,7 +17,8 @@ use super::{
 /// Members that are `null` count as absent, as everywhere on the API server. Elements of
 /// merged lists are named by their key, their order is stated where it matters
 /// (`$setElementOrder`), and unions name what they keep (`$retainKeys`): the patch is the
-/// one that `kubectl edit` sends. A list in which a key occurs twice is replaced whole.
+/// one that `kubectl edit` sends. A list in which a key occurs twice is replaced whole; a
+/// merged list of scalars that has one twice gets it once, since no patch can say more.
 ///
 /// # Errors
 ///
@@ -196,7 +197,12 @@ impl Difference {
     ) -> Result<(), PatchError> {
         if before.is_empty() {
             if self.changes && !after.is_empty() {
-                patch.insert(name.to_owned(), Value::Array(after.to_vec()));
+                let keyed = after.iter().all(Value::is_object);
+                let elements = match field.merge_key.as_deref().filter(|_| keyed) {
+                    Some(key) if self::keyed(after, key, at)?.is_none() => replacing(after),
+                    _ => after.to_vec(),
+                };
+                patch.insert(name.to_owned(), Value::Array(elements));
             }
             return Ok(());
         }
@@ -236,10 +242,8 @@ impl Difference {
             if !self.changes {
                 return Ok(None);
             }
-            let mut elements = vec![json!({DIRECTIVE: "replace"})];
-            elements.extend(after.iter().cloned());
             return Ok(Some(ListPatch {
-                elements,
+                elements: replacing(after),
                 order: None,
             }));
         };
@@ -312,6 +316,13 @@ impl Difference {
         let elements = if self.changes { added } else { Vec::new() };
         Some(ListPatch { elements, order })
     }
+}
+
+/// The elements that take the place of all that are there.
+fn replacing(list: &[Value]) -> Vec<Value> {
+    let mut elements = vec![json!({DIRECTIVE: "replace"})];
+    elements.extend(list.iter().cloned());
+    elements
 }
 
 /// What goes into a patch for one merged list.
