@@ -8,7 +8,7 @@ use super::super::merge::without_nulls;
 use super::merge::Merge;
 use super::{
     DELETE_FROM, DIRECTIVE, ELEMENT_ORDER, Kind, PatchAction, PatchError, PatchField, PatchSchema,
-    Place, RETAIN_KEYS, check_depth, element_kind, lookup_key,
+    Place, RETAIN_KEYS, check_depth, element_kind, is_directive, lookup_key,
 };
 
 /// Gives the strategic merge patch that leads from `before` to `after`, `{}` if they are
@@ -17,15 +17,18 @@ use super::{
 /// Members that are `null` count as absent, as everywhere on the API server. Elements of
 /// merged lists are named by their key, their order is stated where it matters
 /// (`$setElementOrder`), and unions name what they keep (`$retainKeys`): the patch is the
-/// one that `kubectl edit` sends. A list in which a key occurs twice is replaced whole; a
-/// merged list of scalars that has one twice gets it once, since no patch can say more.
+/// one that `kubectl edit` sends.
+///
+/// Two lists come out a little different, since no patch can say more: one in which a key
+/// occurs twice is replaced whole, and the server puts elements with the same key side by
+/// side; a merged list of scalars that has one twice gets it once.
 ///
 /// # Errors
 ///
 /// [`PatchError::Unmergeable`] for a merged list with an element that has no key, or whose
 /// elements are of several types, and for a member that objects of this type don't have;
-/// [`PatchError::Inexpressible`] if one of the two isn't an object;
-/// [`PatchError::TooDeep`].
+/// [`PatchError::Inexpressible`] if one of the two isn't an object, or has a member such as
+/// `$patch` where they differ; [`PatchError::TooDeep`].
 ///
 /// ```
 /// use gitops_diff::patch::strategic::{self, Schemaless};
@@ -136,8 +139,10 @@ impl Difference {
     ) -> Result<Map<String, Value>, PatchError> {
         let mut patch = Map::new();
         for (name, new) in after {
+            let here = at.member(name);
             let Some(old) = before.get(name) else {
                 if self.changes {
+                    sayable(name, new, &here)?;
                     patch.insert(name.clone(), new.clone());
                 }
                 continue;
@@ -145,7 +150,7 @@ impl Difference {
             if old == new {
                 continue;
             }
-            let here = at.member(name);
+            sayable(name, new, &here)?;
             match (old, new) {
                 (Value::Object(old), Value::Object(new)) => {
                     let field = known(schema, name, at)?;
@@ -177,7 +182,10 @@ impl Difference {
         }
         let gone = || before.keys().filter(|name| !after.contains_key(*name));
         if self.deletions {
-            patch.extend(gone().map(|name| (name.clone(), Value::Null)));
+            for name in gone() {
+                sayable(name, &Value::Null, &at.member(name))?;
+                patch.insert(name.clone(), Value::Null);
+            }
         }
         if retain_keys && !after.is_empty() && (!patch.is_empty() || gone().next().is_some()) {
             let names: BTreeSet<_> = after.keys().collect();
@@ -195,18 +203,20 @@ impl Difference {
         patch: &mut Map<String, Value>,
         at: &Place<'_>,
     ) -> Result<(), PatchError> {
+        let kind = element_kind(before, after, at)?;
         if before.is_empty() {
             if self.changes && !after.is_empty() {
-                let keyed = after.iter().all(Value::is_object);
-                let elements = match field.merge_key.as_deref().filter(|_| keyed) {
-                    Some(key) if self::keyed(after, key, at)?.is_none() => replacing(after),
+                let elements = match (kind, field.merge_key.as_deref()) {
+                    (Some(Kind::Object), Some(key)) if keyed(after, key, at)?.is_none() => {
+                        replacing(after)
+                    }
                     _ => after.to_vec(),
                 };
                 patch.insert(name.to_owned(), Value::Array(elements));
             }
             return Ok(());
         }
-        let elements = match (element_kind(before, after, at)?, field.merge_key.as_deref()) {
+        let elements = match (kind, field.merge_key.as_deref()) {
             (Some(Kind::Object), Some(key)) => self.keyed_lists(before, after, key, field, at)?,
             (Some(Kind::Object), None) => {
                 return Err(
@@ -315,6 +325,20 @@ impl Difference {
         let order = (deletes || (self.changes && before != after)).then(|| after.to_vec());
         let elements = if self.changes { added } else { Vec::new() };
         Some(ListPatch { elements, order })
+    }
+}
+
+/// Refuses a value with a member that the patch would have as a directive.
+fn sayable(name: &str, value: &Value, at: &Place<'_>) -> Result<(), PatchError> {
+    if is_directive(name) {
+        return Err(at.inexpressible("a strategic merge patch has directives of this name"));
+    }
+    match value {
+        Value::Object(members) => members
+            .iter()
+            .try_for_each(|(name, member)| sayable(name, member, &at.member(name))),
+        Value::Array(items) => items.iter().try_for_each(|item| sayable("", item, at)),
+        _ => Ok(()),
     }
 }
 

@@ -76,10 +76,10 @@ impl Merge {
                 Some(old) if Kind::of(&old) == Kind::of(&wanted) => old,
                 _ => {
                     let wanted = match self.carry_out {
-                        true => without_nulls(&wanted),
-                        false => wanted,
+                        true => without_directives(without_nulls(&wanted)),
+                        false => Some(wanted),
                     };
-                    if let Some(wanted) = without_directives(wanted) {
+                    if let Some(wanted) = wanted {
                         original.insert(key, wanted);
                     }
                     continue;
@@ -175,10 +175,11 @@ impl Merge {
             let (merged, seen_order) = match (old, new) {
                 (None, None) => continue,
                 (Some(old), None) => (old, old_order),
-                (None, Some(new)) => (
+                (None, Some(new)) if self.carry_out => (
                     new.into_iter().filter_map(without_directives).collect(),
                     old_order,
                 ),
+                (None, Some(new)) => (new, old_order),
                 (Some(old), Some(new)) if !field.merges_lists() => {
                     let _ = old;
                     (new, old_order)
@@ -254,6 +255,10 @@ impl Merge {
                         at.unmergeable("cannot merge lists without merge key for slice".to_owned())
                     );
                 };
+                // It leaves nothing of what another patch says about elements.
+                if !self.carry_out && patch.iter().any(replaces) {
+                    return Ok(patch);
+                }
                 let (original, patch) = list_directives(original, patch, key, at)?;
                 let order = original.clone();
                 let merged = self.elements(original, &patch, schema, key, at)?;
@@ -342,6 +347,11 @@ fn taken_list(
     }
 }
 
+/// Whether the element says that the others are the whole list.
+fn replaces(element: &Value) -> bool {
+    element.get(DIRECTIVE).and_then(Value::as_str) == Some("replace")
+}
+
 /// `$patch` in elements of a list: gives the list without what the patch deletes, and the
 /// patch without such elements.
 fn list_directives(
@@ -400,7 +410,7 @@ fn order_seen_by_server(old: &[Value], patch: &[Value], key: Option<&str>) -> Ve
     let of = |element: &Value| element.get(key).map(lookup_key);
     let directive =
         |element: &Value, name: &str| element.get(DIRECTIVE).and_then(Value::as_str) == Some(name);
-    if patch.iter().any(|element| directive(element, "replace")) {
+    if patch.iter().any(replaces) {
         return old.to_vec();
     }
     let gone: HashSet<_> = patch

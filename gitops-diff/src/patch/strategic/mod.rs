@@ -21,6 +21,7 @@
 
 use serde_json::{Map, Value};
 
+use super::json::escape;
 use super::{NO_LIST_OF_LISTS, PatchError, check_depth};
 use crate::schema::TypeRef;
 
@@ -33,6 +34,14 @@ const DIRECTIVE: &str = "$patch";
 const RETAIN_KEYS: &str = "$retainKeys";
 const DELETE_FROM: &str = "$deleteFromPrimitiveList";
 const ELEMENT_ORDER: &str = "$setElementOrder";
+
+/// Whether a patch takes a member of this name for a directive.
+fn is_directive(name: &str) -> bool {
+    name == DIRECTIVE
+        || name == RETAIN_KEYS
+        || name.starts_with(DELETE_FROM)
+        || name.starts_with(ELEMENT_ORDER)
+}
 
 /// How the value of a field is patched: `x-kubernetes-patch-strategy` in OpenAPI.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -250,7 +259,7 @@ impl Place<'_> {
         }
     }
 
-    fn path(&self) -> String {
+    fn names(&self) -> Vec<&str> {
         let mut names = Vec::new();
         let mut here = Some(self);
         while let Some(place) = here {
@@ -260,10 +269,23 @@ impl Place<'_> {
             here = place.parent;
         }
         names.reverse();
+        names
+    }
+
+    fn path(&self) -> String {
+        let names = self.names();
         if names.is_empty() {
             "the patch".to_owned()
         } else {
             names.join(".")
+        }
+    }
+
+    fn inexpressible(&self, reason: &'static str) -> PatchError {
+        let names = self.names().into_iter();
+        PatchError::Inexpressible {
+            path: names.map(|name| format!("/{}", escape(name))).collect(),
+            reason,
         }
     }
 
