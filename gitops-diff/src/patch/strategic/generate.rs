@@ -204,6 +204,10 @@ impl Difference {
         at: &Place<'_>,
     ) -> Result<(), PatchError> {
         let kind = element_kind(before, after, at)?;
+        if field.merge_key.is_some() && kind.is_some_and(|kind| kind != Kind::Object) {
+            let scalar = before.iter().chain(after).next();
+            return Err(at.bad_type(Kind::Object, scalar.unwrap_or(&Value::Null)));
+        }
         if before.is_empty() {
             if self.changes && !after.is_empty() {
                 let elements = match (kind, field.merge_key.as_deref()) {
