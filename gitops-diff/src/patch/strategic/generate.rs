@@ -203,31 +203,33 @@ impl Difference {
         patch: &mut Map<String, Value>,
         at: &Place<'_>,
     ) -> Result<(), PatchError> {
-        let kind = element_kind(before, after, at)?;
-        if field.merge_key.is_some() && kind.is_some_and(|kind| kind != Kind::Object) {
-            let scalar = before.iter().chain(after).next();
-            return Err(at.bad_type(Kind::Object, scalar.unwrap_or(&Value::Null)));
-        }
+        // What applying the patch would refuse is refused here, in the same words.
+        let key = match (element_kind(before, after, at)?, field.merge_key.as_deref()) {
+            (Some(Kind::Object), Some(key)) => Some(key),
+            (Some(Kind::Object), None) => {
+                return Err(
+                    at.unmergeable("cannot merge lists without merge key for slice".to_owned())
+                );
+            }
+            (Some(_), Some(_)) => {
+                let scalar = before.iter().chain(after).next();
+                return Err(at.bad_type(Kind::Object, scalar.unwrap_or(&Value::Null)));
+            }
+            _ => None,
+        };
         if before.is_empty() {
             if self.changes && !after.is_empty() {
-                let elements = match (kind, field.merge_key.as_deref()) {
-                    (Some(Kind::Object), Some(key)) if keyed(after, key, at)?.is_none() => {
-                        replacing(after)
-                    }
+                let elements = match key {
+                    Some(key) if keyed(after, key, at)?.is_none() => replacing(after),
                     _ => after.to_vec(),
                 };
                 patch.insert(name.to_owned(), Value::Array(elements));
             }
             return Ok(());
         }
-        let elements = match (kind, field.merge_key.as_deref()) {
-            (Some(Kind::Object), Some(key)) => self.keyed_lists(before, after, key, field, at)?,
-            (Some(Kind::Object), None) => {
-                return Err(
-                    at.unmergeable("cannot merge lists without merge key for slice".to_owned())
-                );
-            }
-            _ => self.sets(before, after, name, patch),
+        let elements = match key {
+            Some(key) => self.keyed_lists(before, after, key, field, at)?,
+            None => self.sets(before, after, name, patch),
         };
         if let Some(ListPatch { elements, order }) = elements {
             if !elements.is_empty() {
