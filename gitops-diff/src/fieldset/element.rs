@@ -92,13 +92,8 @@ impl<'a> Step<'a> {
                 .map(|value| Some(Self::Value(Cow::Owned(as_read(value)))))
                 .ok_or_else(|| format!("{key:?}: the value isn't JSON")),
             "k:" => {
-                let keys: serde_json::Map<String, Value> = first_value(rest)
+                let Keys(keys) = first_value(rest)
                     .ok_or_else(|| format!("{key:?}: the keys aren't a JSON object"))?;
-                let mut keys: Vec<(Cow<'_, str>, Cow<'_, Value>)> = keys
-                    .into_iter()
-                    .map(|(name, value)| (Cow::Owned(name), Cow::Owned(as_read(value))))
-                    .collect();
-                keys.sort_by(|(a, _), (b, _)| a.cmp(b));
                 Ok(Some(Self::Key(keys)))
             }
             "i:" => rest
@@ -169,7 +164,7 @@ pub(crate) fn write_string(out: &mut String, text: &str, html: bool) {
 pub(crate) fn write_json(out: &mut String, value: &Value) {
     match value {
         Value::String(text) => write_string(out, text, true),
-        Value::Number(number) => out.push_str(&number_text(number)),
+        Value::Number(number) => write_number(out, number),
         Value::Array(items) => {
             out.push('[');
             for (at, item) in items.iter().enumerate() {
@@ -204,6 +199,45 @@ fn first_value<'t, T: serde::Deserialize<'t>>(text: &'t str) -> Option<T> {
     values.next()?.ok()
 }
 
+/// The keys of a list element, sorted by name, read without a map in between. Of a name that
+/// stands twice the last value counts.
+struct Keys<'a>(Vec<(Cow<'a, str>, Cow<'a, Value>)>);
+
+impl<'de> serde::Deserialize<'de> for Keys<'_> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Keys<'static>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<M: serde::de::MapAccess<'de>>(
+                self,
+                mut members: M,
+            ) -> Result<Self::Value, M::Error> {
+                let mut keys: Vec<(Cow<'static, str>, _)> = Vec::with_capacity(2);
+                while let Some((name, value)) = members.next_entry::<String, Value>()? {
+                    keys.push((Cow::Owned(name), Cow::Owned(as_read(value))));
+                }
+                keys.sort_by(|(a, _), (b, _)| a.cmp(b));
+                keys.dedup_by(|later, kept| {
+                    let same = later.0 == kept.0;
+                    if same {
+                        std::mem::swap(later, kept);
+                    }
+                    same
+                });
+                Ok(Keys(keys))
+            }
+        }
+
+        deserializer.deserialize_map(Visitor)
+    }
+}
+
 /// A value of a key as the API server has it once it has read it: every number is a
 /// float. An integer stays one where that makes no difference.
 fn as_read(value: Value) -> Value {
@@ -231,24 +265,26 @@ fn as_read(value: Value) -> Value {
 
 /// A number as Go's JSON has it: no fraction where there is none, and an exponent only
 /// below 1e-6 and from 1e21 on.
-fn number_text(number: &Number) -> String {
-    match number.as_f64() {
+fn write_number(out: &mut String, number: &Number) {
+    use std::fmt::Write as _;
+    // To write to a text never fails.
+    let _ = match number.as_f64() {
         Some(float) if number.is_f64() => {
             if float == 0.0 || (1e-6..1e21).contains(&float.abs()) {
-                float.to_string()
+                write!(out, "{float}")
             } else {
                 let text = format!("{float:e}");
                 match text.split_once('e') {
                     Some((digits, exponent)) => match exponent.strip_prefix('-') {
-                        Some(exponent) => format!("{digits}e-{exponent:0>2}"),
-                        None => format!("{digits}e+{exponent}"),
+                        Some(exponent) => write!(out, "{digits}e-{exponent:0>2}"),
+                        None => write!(out, "{digits}e+{exponent}"),
                     },
-                    None => text,
+                    None => write!(out, "{text}"),
                 }
             }
         }
-        _ => number.to_string(),
-    }
+        _ => write!(out, "{number}"),
+    };
 }
 
 impl Ord for Step<'_> {

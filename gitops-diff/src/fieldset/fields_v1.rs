@@ -34,9 +34,12 @@ impl<'a> FieldSet<'a> {
 
     /// The same, and whether [`to_fields_v1`](Self::to_fields_v1) gives back `fields`.
     pub(crate) fn read_fields_v1(fields: &'a Value) -> Result<(Self, bool), FieldsError> {
-        let mut same = !fields.is_null();
-        let (_, set) = read(fields, 0, &mut same)?;
-        Ok((set, same))
+        let mut written = Written {
+            same: !fields.is_null(),
+            key: String::new(),
+        };
+        let (_, set) = read(fields, 0, &mut written)?;
+        Ok((set, written.same))
     }
 
     /// The set as `fieldsV1`.
@@ -94,12 +97,19 @@ impl<'a> FieldSet<'a> {
     }
 }
 
-/// What lies within, and whether the place itself is a member. `same` becomes false if
-/// it would be written in another way.
+/// How what is read would be written.
+struct Written {
+    /// Whether it would be written just so.
+    same: bool,
+    /// Room for a key as it would be written.
+    key: String,
+}
+
+/// What lies within, and whether the place itself is a member.
 fn read<'a>(
     fields: &'a Value,
     depth: usize,
-    same: &mut bool,
+    written: &mut Written,
 ) -> Result<(bool, FieldSet<'a>), FieldsError> {
     let error = |problem: &str| FieldsError {
         path: String::new(),
@@ -109,7 +119,7 @@ fn read<'a>(
         Value::Object(entries) => entries,
         // The API server reads it as if it were empty.
         Value::Null => {
-            *same = false;
+            written.same = false;
             return Ok((true, FieldSet::new()));
         }
         _ => return Err(error("expected an object")),
@@ -119,23 +129,23 @@ fn read<'a>(
     }
     let mut set = FieldSet::new();
     let mut member = false;
-    let mut text = String::new();
     for (key, value) in entries {
         if key == "." {
             member = true;
-            *same &= entries.len() > 1 && value.as_object().is_some_and(Map::is_empty);
+            written.same &= entries.len() > 1 && value.as_object().is_some_and(Map::is_empty);
             continue;
         }
         let Some(step) = Step::from_key(key).map_err(|problem| error(&problem))? else {
-            *same = false;
+            written.same = false;
             continue;
         };
-        if *same && !matches!(step, Step::Field(_)) {
-            text.clear();
-            step.write_key(&mut text);
-            *same = text == *key;
+        if written.same && !matches!(step, Step::Field(_)) {
+            written.key.clear();
+            written.key.reserve(key.len());
+            step.write_key(&mut written.key);
+            written.same = written.key == *key;
         }
-        let (is_member, children) = read(value, depth + 1, same).map_err(|mut inner| {
+        let (is_member, children) = read(value, depth + 1, written).map_err(|mut inner| {
             inner.path = format!("[{key:?}]{}", inner.path);
             inner
         })?;
@@ -143,6 +153,6 @@ fn read<'a>(
     }
     set.settle();
     // Keys that were left out may have been all that there was.
-    *same &= depth == 0 || !set.is_empty() || entries.is_empty();
+    written.same &= depth == 0 || !set.is_empty() || entries.is_empty();
     Ok((member || set.is_empty(), set))
 }

@@ -270,7 +270,7 @@ fn merged<'a>(
     };
     update(target, old, &new, &mut managed, Some(writer), force)?;
     if let Some(entry) = managed.get_mut(writer) {
-        let left = entry.fields.difference(&unowned());
+        let left = entry.fields.difference(unowned());
         entry.set_fields(left);
     }
     managed.entries.retain(|entry| !entry.fields.is_empty());

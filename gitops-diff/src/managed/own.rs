@@ -94,7 +94,7 @@ pub fn lost(
         .ok_or_else(|| internal(&format_args!("{api_version:?} isn't served")))?;
     let tree = Tree::Ref(desired);
     validate_tree(&tree, ty, Duplicates::Refused).map_err(|error| internal(&error))?;
-    let fields = field_set_of(&tree, ty).difference(&unowned());
+    let fields = field_set_of(&tree, ty).difference(unowned());
     let own = own_entry(metadata, manager);
     let missing = match &own {
         Some(own) => fields.difference(&own.fields),

@@ -168,7 +168,7 @@ pub(super) fn record<'a>(
     let set = comparison
         .modified
         .union(&comparison.added)
-        .difference(&unowned());
+        .difference(unowned());
     if set.is_empty() {
         return Ok(());
     }

@@ -1,6 +1,7 @@
 //! What a change of the object does to the owners: the core of apply and track.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use gitops_core::FieldPath;
 use serde_json::Value;
@@ -345,19 +346,22 @@ fn dangling<'a>(merged: &At<'a>, pruned: &Tree<'a>, last: &FieldSet<'_>) -> Tree
 
 /// Fields that nobody owns: those by which an object is known, and those that the
 /// server sets.
-pub(super) fn unowned() -> FieldSet<'static> {
-    FieldSet::of_names([
-        ["apiVersion"].as_slice(),
-        &["kind"],
-        &["metadata"],
-        &["metadata", "name"],
-        &["metadata", "namespace"],
-        &["metadata", "creationTimestamp"],
-        &["metadata", "selfLink"],
-        &["metadata", "uid"],
-        &["metadata", "clusterName"],
-        &["metadata", "generation"],
-        &["metadata", "managedFields"],
-        &["metadata", "resourceVersion"],
-    ])
+pub(super) fn unowned() -> &'static FieldSet<'static> {
+    static UNOWNED: LazyLock<FieldSet<'static>> = LazyLock::new(|| {
+        FieldSet::of_names([
+            ["apiVersion"].as_slice(),
+            &["kind"],
+            &["metadata"],
+            &["metadata", "name"],
+            &["metadata", "namespace"],
+            &["metadata", "creationTimestamp"],
+            &["metadata", "selfLink"],
+            &["metadata", "uid"],
+            &["metadata", "clusterName"],
+            &["metadata", "generation"],
+            &["metadata", "managedFields"],
+            &["metadata", "resourceVersion"],
+        ])
+    });
+    &UNOWNED
 }
