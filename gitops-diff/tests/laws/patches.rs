@@ -119,7 +119,18 @@ fn map() -> impl Strategy<Value = Value> {
     btree_map("[abc]{1,2}", "[abc]{0,2}", 0..4).prop_map(|map| json!(map))
 }
 
+/// As many cases as proptest is told, and no fewer than this.
+fn at_least(cases: u32) -> ProptestConfig {
+    let told = ProptestConfig::default();
+    ProptestConfig {
+        cases: told.cases.max(cases),
+        ..told
+    }
+}
+
 proptest! {
+    #![proptest_config(at_least(512))]
+
     #[test]
     fn a_json_patch_leads_where_it_was_made_for(a in with_nulls(), b in with_nulls()) {
         let made = patch::json::generate(&a, &b).unwrap();
