@@ -247,6 +247,20 @@ fn patches_give_what_the_api_server_answered() {
     assert_eq!(tally.needs_server.values().sum::<usize>(), 45, "{tally:?}");
 }
 
+/// Found by fuzzing: elements with the same key became one in a list that was empty.
+#[test]
+fn a_key_that_occurs_twice_comes_into_an_empty_list_twice() {
+    let ty = Schema::builtin().type_of("v1", "Service").unwrap();
+    let before = json!({"status": {"conditions": []}});
+    let after = json!({"status": {"conditions": [{"type": "a"}, {"type": "a"}]}});
+    let made = patch::strategic::generate(&before, &after, &ty).unwrap();
+    assert_eq!(
+        patch::strategic::apply(&before, &made, &ty).unwrap(),
+        after,
+        "{made}"
+    );
+}
+
 mod laws {
     use super::*;
     use proptest::collection::{btree_map, vec};

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::build::{too_deep, too_long, too_many_nodes};
 use super::error::ReadErrorKind;
 use super::limits::ReadLimits;
-use super::read::Failure;
+use super::read::{Failure, failure, line_ends};
 use super::scalar::float_to_json;
 
 /// Reads all JSON values of the text, with the lines on which they begin.
@@ -32,18 +32,31 @@ pub(super) fn read(
             depth: 0,
         };
         match seed.deserialize(&mut deserializer) {
-            Ok(value) => values.push((value, next.line())),
+            Ok(value) => {
+                let before = text.get(..offset(text, &next)).unwrap_or(text);
+                values.push((value, line_ends(before.as_bytes()) + 1));
+            }
             Err(error) => {
                 let kind = context.refused.take().unwrap_or_else(|| json_error(&error));
-                return Err(Failure {
-                    line: error.line().max(1),
-                    column: error.column().max(1),
-                    kind,
-                });
+                return Err(failure(text, offset(text, &error), kind));
             }
         }
     }
     Ok(values)
+}
+
+/// The byte of the text at which the error is. `serde_json` knows no line that ends with
+/// `\r` alone, and counts columns in bytes.
+fn offset(text: &str, error: &serde_json::Error) -> usize {
+    let start = match error.line().checked_sub(2) {
+        Some(before) => text.match_indices('\n').nth(before),
+        None => None,
+    };
+    let mut at = start.map_or(0, |(at, _)| at + 1) + error.column().saturating_sub(1);
+    while at < text.len() && !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at.min(text.len())
 }
 
 fn json_error(error: &serde_json::Error) -> ReadErrorKind {

@@ -263,7 +263,7 @@ impl<'a> Iterator for Chunks<'a> {
                 self.bad_separator = Some(4 + blank);
             }
             self.rest = Some(rest);
-            self.line += bytes.iter().filter(|byte| **byte == b'\n').count() + 1;
+            self.line += line_ends(bytes) + line_ends(separator).max(1);
         }
         Some(chunk)
     }
@@ -295,11 +295,23 @@ fn forbidden(text: &str) -> Option<(usize, char)> {
     })
 }
 
+/// How many lines end in the text: with `\n`, with `\r\n`, or with `\r` alone, which ends
+/// a line in YAML.
+pub(super) fn line_ends(text: &[u8]) -> usize {
+    let mut next = text.iter().skip(1);
+    text.iter()
+        .filter(|byte| {
+            let next = next.next();
+            **byte == b'\n' || **byte == b'\r' && next != Some(&b'\n')
+        })
+        .count()
+}
+
 /// A failure at a byte of the text.
-fn failure(text: &str, at: usize, kind: ReadErrorKind) -> Failure {
+pub(super) fn failure(text: &str, at: usize, kind: ReadErrorKind) -> Failure {
     let before = text.get(..at).unwrap_or(text);
-    let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
-    let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let line = line_ends(before.as_bytes()) + 1;
+    let start = before.rfind(['\n', '\r']).map_or(0, |end| end + 1);
     let column = before
         .get(start..)
         .map_or(0, |line| line.chars().count())

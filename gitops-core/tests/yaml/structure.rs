@@ -72,6 +72,23 @@ fn line_ends_and_byte_order_marks_do_not_count() {
     ));
 }
 
+/// Found by fuzzing: the parser counted them as lines, and the splitter didn't, so that a
+/// document began behind the one that follows it.
+#[test]
+fn a_carriage_return_alone_ends_a_line() {
+    let found = read("a: 1\r\r\rb: 1\n---\r\r\nb: 1\r\r---\n{\r\r\"a\": 1}\r{}\n---\nc: 1\n");
+    let lines: Vec<_> = found.documents.iter().map(|d| d.line).collect();
+    assert_eq!(found.errors.len(), 1, "{:?}", found.errors);
+    assert_eq!((found.errors[0].line, lines), (9, vec![1, 15]));
+
+    let found = read("a: 1\r\rb: 1\n---\n\r{\r\"a\": 1}\r{}\n---\nc: 1\n");
+    let lines: Vec<_> = found.documents.iter().map(|d| d.line).collect();
+    assert_eq!((found.errors, lines), (vec![], vec![1, 6, 8, 10]));
+
+    let error = &read("a: 1\n---\n{\"\u{fc}\":\r\"\u{fc}\" \"\u{fc}\"}").errors[0];
+    assert_eq!((error.line, error.column), (4, 5), "{error}");
+}
+
 #[test]
 fn nothing_is_an_empty_file() {
     for nothing in [
