@@ -363,6 +363,13 @@ fn a_definition_that_is_not_structural_is_refused_with_its_place() {
             format!("{at}.spec: x-kubernetes-list-type: expected atomic, set or map, not \"odd\""),
         ),
         (
+            // Found by fuzzing: the element had one key in its path, and two in its set.
+            spec(json!({"type": "array", "x-kubernetes-list-type": "map",
+                "items": {"type": "object", "properties": {"a": {"type": "string"}}},
+                "x-kubernetes-list-map-keys": ["a", "a"]})),
+            format!("{at}.spec.x-kubernetes-list-map-keys[1]: \"a\" is there already"),
+        ),
+        (
             spec(json!({"type": "object", "x-kubernetes-map-type": 3})),
             format!("{at}.spec: x-kubernetes-map-type: expected atomic or granular"),
         ),

@@ -261,6 +261,55 @@ fn a_key_that_occurs_twice_comes_into_an_empty_list_twice() {
     );
 }
 
+/// Found by fuzzing: that the list is replaced was lost when what goes was added.
+#[test]
+fn a_list_that_has_a_key_twice_is_replaced_by_client_side_apply_too() {
+    let ty = Schema::builtin().type_of("v1", "Pod").unwrap();
+    let pod = |ports: Value| json!({"spec": {"containers": [{"name": "a", "ports": ports}]}});
+    let dns = |protocol| json!({"containerPort": 53, "protocol": protocol});
+    let last = pod(json!([dns("TCP"), {"containerPort": 80}]));
+    let live = pod(json!([dns("TCP"), dns("UDP"), {"containerPort": 80}]));
+    let desired = pod(json!([dns("TCP"), {"containerPort": 443}]));
+    let made = patch::strategic::three_way(Some(&last), &desired, &live, &ty).unwrap();
+    let patched = patch::strategic::apply(&live, &made, &ty).unwrap();
+    assert_eq!(patched, desired, "{made}");
+}
+
+/// Found by fuzzing: the server would carry out what a user has as data.
+#[test]
+fn a_member_that_reads_like_a_directive_is_refused_where_it_would_be_one() {
+    let ty = Schema::builtin()
+        .type_of("apps/v1", "ControllerRevision")
+        .unwrap();
+    let revision = |image: &str, number| {
+        let template = json!({"$patch": "replace", "image": image});
+        json!({"revision": number, "data": {"spec": {"template": template}}})
+    };
+    let (old, new) = (revision("a", 1), revision("b", 1));
+    let error = patch::strategic::generate(&old, &new, &ty).unwrap_err();
+    assert_eq!(error.status().code, 422);
+    let made = patch::strategic::generate(&old, &revision("a", 2), &ty).unwrap();
+    assert_eq!(made, json!({"revision": 2}));
+    let error = patch::strategic::generate(&json!({}), &new, &ty).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "\"/data/spec/template/$patch\": a strategic merge patch has directives of this name"
+    );
+}
+
+/// Found by fuzzing: a patch was made that no server takes.
+#[test]
+fn elements_of_several_types_are_refused_in_an_empty_list_too() {
+    let ty = Schema::builtin().type_of("v1", "Service").unwrap();
+    let before = json!({"status": {"conditions": []}});
+    let after = json!({"status": {"conditions": ["b", {"type": "a"}]}});
+    let error = patch::strategic::generate(&before, &after, &ty).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "status.conditions: list element types are not identical"
+    );
+}
+
 mod laws {
     use super::*;
     use proptest::collection::{btree_map, vec};

@@ -284,6 +284,16 @@ impl<'d> Reader<'d> {
                             "x-kubernetes-list-map-keys must be given where x-kubernetes-list-type is map",
                         ));
                     }
+                    if let Some((at, key)) = keys
+                        .iter()
+                        .enumerate()
+                        .find(|(at, key)| keys.iter().take(*at).any(|before| before == *key))
+                    {
+                        return Err(invalid(
+                            &format!("{path}.x-kubernetes-list-map-keys[{at}]"),
+                            format!("{key:?} is there already"),
+                        ));
+                    }
                     ListType::Map
                 }
                 _ => {
