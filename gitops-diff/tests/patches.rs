@@ -308,6 +308,14 @@ fn elements_of_several_types_are_refused_in_an_empty_list_too() {
         error.to_string(),
         "status.conditions: list element types are not identical"
     );
+    let scalars = |text| json!({"status": {"conditions": [text]}});
+    let error = patch::strategic::generate(&scalars("a"), &scalars("b"), &ty).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("status.conditions: expected a map"),
+        "{error}"
+    );
 }
 
 mod laws {

@@ -5,6 +5,8 @@
 //! |---|---|
 //! | [`manifest`] | a manifest of a built-in kind, the common kinds often |
 //! | [`object`] | the same as JSON |
+//! | [`any_object`] | an object of any built-in kind, the common ones mostly |
+//! | [`objects_in`] | an object of any kind of a schema of yours |
 //! | [`object_of`], [`objects_of`], [`manifest_of`] | of one kind, or of some |
 //! | [`custom_resource`] | an instance of a `CustomResourceDefinition` |
 //! | [`edit`], [`edit_of`] | something that happens to an object: see [`Edit`] |
@@ -115,6 +117,81 @@ pub fn object() -> Objects {
     )
 }
 
+/// Objects of all built-in kinds that can be stored: the common ones as [`object`] makes
+/// them, and in one of six some other kind.
+///
+/// ```
+/// use gitops_testkit::arb;
+/// use proptest::prelude::*;
+///
+/// proptest!(|(object in arb::any_object())| {
+///     prop_assert!(object["metadata"]["name"].is_string());
+/// });
+/// ```
+#[must_use]
+pub fn any_object() -> Objects {
+    // So many of the weights of `COMMON` together.
+    const SCALE: u32 = 5;
+    let common = COMMON
+        .iter()
+        .filter_map(|(weight, api_version, kind)| builtin(api_version, kind, weight * 10));
+    let total: u32 = COMMON.iter().map(|(weight, ..)| weight * 10).sum();
+    let others: Vec<_> = builtin_resources()
+        .iter()
+        .filter(|resource| {
+            !COMMON.iter().any(|(_, api_version, kind)| {
+                *kind == resource.kind && *api_version == resource.api_version()
+            })
+        })
+        .filter_map(|resource| builtin(&resource.api_version(), &resource.kind, 1))
+        .collect();
+    let each = total / SCALE / u32::try_from(others.len().max(1)).unwrap_or(1);
+    let others = others.into_iter().map(|recipe| Recipe {
+        weight: each.max(1),
+        ..recipe
+    });
+    Objects::of(common.chain(others).collect())
+}
+
+/// Objects of all kinds of a schema, such as one that was read from an OpenAPI document. What
+/// its types say is kept. A schema doesn't say which kinds are namespaced; these have a
+/// namespace. `None` if it has no kind.
+///
+/// ```
+/// use gitops_diff::schema::Schema;
+/// use gitops_testkit::arb;
+/// use proptest::prelude::*;
+/// use serde_json::json;
+///
+/// let schema = Schema::from_openapi(&json!({"components": {"schemas": {"Cat": {
+///     "type": "object",
+///     "properties": {"lives": {"type": "integer"}},
+///     "x-kubernetes-group-version-kind": [{"group": "pets", "version": "v1", "kind": "Cat"}],
+/// }}}}))?;
+/// proptest!(|(cat in arb::objects_in(schema).unwrap())| {
+///     prop_assert_eq!(&cat["kind"], "Cat");
+/// });
+/// # Ok::<_, gitops_diff::schema::SchemaError>(())
+/// ```
+#[must_use]
+pub fn objects_in(schema: impl Into<Arc<Schema>>) -> Option<Objects> {
+    let recipes = recipes_of(&schema.into(), true);
+    (!recipes.is_empty()).then(|| Objects::of(recipes))
+}
+
+fn recipes_of(schema: &Arc<Schema>, namespaced: bool) -> Vec<Recipe> {
+    schema
+        .kinds()
+        .map(|(api_version, kind, _)| Recipe {
+            schema: SchemaOf::Own(Arc::clone(schema)),
+            api_version: api_version.to_owned(),
+            kind: kind.to_owned(),
+            namespaced,
+            weight: 1,
+        })
+        .collect()
+}
+
 /// The kind in the built-in schema, if objects of it can be made.
 fn builtin(api_version: &str, kind: &str, weight: u32) -> Option<Recipe> {
     Schema::builtin().type_of(api_version, kind)?;
@@ -210,15 +287,6 @@ pub fn manifest_of(kind: &GroupVersionKind) -> Option<impl Strategy<Value = Mani
 pub fn custom_resource(definition: &Value) -> Result<Objects, SchemaError> {
     let schema = Arc::new(Schema::from_crd(definition)?);
     let namespaced = definition["spec"]["scope"] != "Cluster";
-    let recipes: Vec<Recipe> = schema
-        .kinds()
-        .map(|(api_version, kind, _)| Recipe {
-            schema: SchemaOf::Own(schema.clone()),
-            api_version: api_version.to_owned(),
-            kind: kind.to_owned(),
-            namespaced,
-            weight: 1,
-        })
-        .collect();
+    let recipes = recipes_of(&schema, namespaced);
     Ok(Objects::of(recipes))
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gitops_core::{Manifest, Origin, RelPath};
+use gitops_core::{GroupKind, GroupVersionKind, Manifest, Origin, RelPath};
 use gitops_diff::schema::{Schema, TypeRef};
 use proptest::arbitrary::any;
 use proptest::strategy::{NewTree, Strategy, ValueTree};
@@ -131,6 +131,42 @@ impl Objects {
             at = at.saturating_sub(recipe.weight);
             here
         })
+    }
+}
+
+impl Objects {
+    /// Objects of these kinds and of those, each as often as it was.
+    ///
+    /// ```
+    /// use gitops_testkit::arb;
+    /// use serde_json::json;
+    ///
+    /// let definition = json!({
+    ///     "kind": "CustomResourceDefinition",
+    ///     "spec": {"group": "example.com", "names": {"kind": "Widget"}, "versions": [{"name": "v1"}]},
+    /// });
+    /// let objects = arb::object().or(arb::custom_resource(&definition)?);
+    /// # let _ = objects;
+    /// # Ok::<_, gitops_diff::schema::SchemaError>(())
+    /// ```
+    #[must_use]
+    pub fn or(self, others: Self) -> Self {
+        let recipes = self.recipes.iter().chain(others.recipes.iter());
+        Self::of(recipes.cloned().collect())
+    }
+
+    /// Only those of kinds of which it is true; `None` if there are none.
+    pub(crate) fn only(&self, wanted: &dyn Fn(&GroupKind) -> bool) -> Option<Self> {
+        let recipes: Vec<Recipe> = self
+            .recipes
+            .iter()
+            .filter(|recipe| {
+                let kind = GroupVersionKind::from_api_version(&recipe.api_version, &recipe.kind);
+                wanted(&kind.group_kind())
+            })
+            .cloned()
+            .collect();
+        (!recipes.is_empty()).then(|| Self::of(recipes))
     }
 }
 

@@ -27,7 +27,8 @@ pub struct Canary {
 
 impl Canary {
     pub(crate) fn new(dice: &mut Dice) -> Self {
-        let core: String = (0..24)
+        let length = 24 + dice.below(24);
+        let core: String = (0..length)
             .filter_map(|_| LETTERS.get(dice.below(LETTERS.len())))
             .map(|letter| char::from(*letter))
             .collect();
@@ -48,7 +49,7 @@ impl Canary {
     }
 
     /// Whether `output` shows it, or a part of eight letters: as it is, in base64 (of the
-    /// text, or of a text that holds it), or in hex.
+    /// text, or of a text that holds it), in hex, or escaped as in a URL.
     #[must_use]
     pub fn is_in(&self, output: &str) -> bool {
         self.forms().iter().any(|form| output.contains(form))
@@ -60,6 +61,8 @@ impl Canary {
         for window in core.windows(TELLING) {
             forms.push(String::from_utf8_lossy(window).into_owned());
             forms.push(window.iter().map(|byte| format!("{byte:02x}")).collect());
+            forms.push(window.iter().map(|byte| format!("{byte:02X}")).collect());
+            forms.push(window.iter().map(|byte| format!("%{byte:02X}")).collect());
         }
         // Base64 shows three bytes at a time; where the groups begin depends on what is in
         // front. The first and the last group may hold bytes of the neighbours.
@@ -92,9 +95,40 @@ pub struct Planted {
     /// among them.
     pub live: Value,
     canaries: Vec<Canary>,
+    seeds: Seeds,
+}
+
+/// What it was made from.
+#[derive(Debug, Clone, Copy)]
+struct Seeds {
+    /// Which fields there are, and which of them are equal.
+    shape: u64,
+    secrets: u64,
 }
 
 impl Planted {
+    /// The same objects with other secrets, of other lengths, in the same places: what is
+    /// equal is equal there too, and what differs differs.
+    ///
+    /// ```
+    /// use gitops_testkit::arb;
+    /// use proptest::prelude::*;
+    ///
+    /// proptest!(|(planted in arb::secret_manifest())| {
+    ///     let twin = planted.twin();
+    ///     prop_assert_eq!(planted.manifest.id(), twin.manifest.id());
+    ///     prop_assert!(twin.leak(planted.manifest.json()).is_none());
+    /// });
+    /// ```
+    #[must_use]
+    pub fn twin(&self) -> Self {
+        let seeds = Seeds {
+            secrets: self.seeds.secrets.wrapping_add(1),
+            ..self.seeds
+        };
+        plant(seeds).unwrap_or_else(|| self.clone())
+    }
+
     /// The canaries.
     #[must_use]
     pub fn canaries(&self) -> &[Canary] {
@@ -132,13 +166,17 @@ impl std::fmt::Debug for Planted {
 /// });
 /// ```
 pub fn secret_manifest() -> impl Strategy<Value = Planted> + Clone {
-    any::<u64>().prop_filter_map("a secret with a name", |seed| plant(&mut Dice::new(seed)))
+    (any::<u64>(), any::<u64>()).prop_filter_map("a secret with a name", |(shape, secrets)| {
+        plant(Seeds { shape, secrets })
+    })
 }
 
-fn plant(dice: &mut Dice) -> Option<Planted> {
+fn plant(seeds: Seeds) -> Option<Planted> {
+    let dice = &mut Dice::new(seeds.shape);
+    let mut secrets = Dice::new(seeds.secrets);
     let mut canaries = Vec::new();
-    let mut canary = |dice: &mut Dice| {
-        let canary = Canary::new(dice);
+    let mut canary = || {
+        let canary = Canary::new(&mut secrets);
         canaries.push(canary.clone());
         canary.text
     };
@@ -149,10 +187,10 @@ fn plant(dice: &mut Dice) -> Option<Planted> {
     let count = 1 + dice.below(3);
     for at in 0..count {
         let key = format!("key-{at}");
-        let mine = canary(dice);
+        let mine = canary();
         let theirs = match dice.below(3) {
             0 => mine.clone(),
-            _ => canary(dice),
+            _ => canary(),
         };
         let plain = dice.chance(40);
         let (field, value) = if plain {
@@ -166,18 +204,18 @@ fn plant(dice: &mut Dice) -> Option<Planted> {
         }
     }
     if dice.chance(60) {
-        live["data"]["only-live"] = json!(STANDARD.encode(canary(dice)));
+        live["data"]["only-live"] = json!(STANDARD.encode(canary()));
     }
     if dice.chance(60) {
         let mut last = desired.clone();
-        last["stringData"]["was"] = json!(canary(dice));
-        last["data"]["gone"] = json!(URL_SAFE.encode(canary(dice)));
+        last["stringData"]["was"] = json!(canary());
+        last["data"]["gone"] = json!(URL_SAFE.encode(canary()));
         let name = "kubectl.kubernetes.io/last-applied-configuration";
         live["metadata"]["annotations"][name] = json!(last.to_string());
         if dice.chance(50) {
             // Desired may state the annotation itself, as an export of a live object does.
             desired["metadata"]["annotations"][name] =
-                json!(json!({"stringData": {"a": canary(dice)}}).to_string());
+                json!(json!({"stringData": {"a": canary()}}).to_string());
         }
     }
     live["metadata"]["uid"] = json!("8d7a3e52-0f3c-4b1e-9c56-1f0e2a7b4c11");
@@ -186,6 +224,7 @@ fn plant(dice: &mut Dice) -> Option<Planted> {
         manifest: manifest_from(desired).ok()?,
         live,
         canaries,
+        seeds,
     })
 }
 

@@ -34,5 +34,5 @@ mod says;
 
 pub use broken::LawBroken;
 pub use check::Check;
-pub use differ::check_differ;
+pub use differ::{Subject, check_differ};
 pub use normalizer::check_normalizer;

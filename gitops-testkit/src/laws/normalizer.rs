@@ -53,8 +53,8 @@ fn normal<N: Normalizer + ?Sized>(normalizer: &N, object: &Value) -> Value {
 /// # Errors
 ///
 /// The first law that is broken, with the smallest input that shows it; or that it applies
-/// to no built-in kind, and so nothing was checked: run the laws on
-/// [`arb::custom_resource`] with [`Check::law`] then.
+/// to no built-in kind, and so nothing was checked: name the kind that it applies to with
+/// [`Check::custom_resource`] then.
 pub fn check_normalizer<N: Normalizer + ?Sized>(normalizer: &N) -> Law {
     Check::new().normalizer(normalizer)
 }
