@@ -1,5 +1,7 @@
 //! Secrets that must not be seen again.
 
+use std::sync::{Arc, OnceLock};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use gitops_core::Manifest;
@@ -19,11 +21,21 @@ const LETTERS: &[u8] = b"ghjkmnpqrstvwxyz";
 const TELLING: usize = 8;
 
 /// A text that is nowhere but where it was planted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Canary {
     core: String,
     text: String,
+    /// What gives it away, made when first asked for.
+    forms: OnceLock<Arc<[String]>>,
 }
+
+impl PartialEq for Canary {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Canary {}
 
 impl Canary {
     pub(crate) fn new(dice: &mut Dice) -> Self {
@@ -39,7 +51,11 @@ impl Canary {
             2 => format!("<{core}&é>"),
             _ => format!(" {core}\u{1}"),
         };
-        Self { core, text }
+        Self {
+            core,
+            text,
+            forms: OnceLock::new(),
+        }
     }
 
     /// The text as it was planted.
@@ -52,10 +68,11 @@ impl Canary {
     /// text, or of a text that holds it), in hex, or escaped as in a URL.
     #[must_use]
     pub fn is_in(&self, output: &str) -> bool {
-        self.forms().iter().any(|form| output.contains(form))
+        let forms = self.forms.get_or_init(|| self.make_forms().into());
+        forms.iter().any(|form| output.contains(form))
     }
 
-    fn forms(&self) -> Vec<String> {
+    fn make_forms(&self) -> Vec<String> {
         let core = self.core.as_bytes();
         let mut forms = Vec::new();
         for window in core.windows(TELLING) {

@@ -4,8 +4,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gitops_core::GroupKind;
 use gitops_diff::normalize::{self, Normalizer};
-use gitops_testkit::laws;
+use gitops_testkit::laws::{self, Check};
 use serde_json::{Value, json};
+
+use crate::every_shape;
 
 #[test]
 fn the_builtin_normalisers_keep_every_law() {
@@ -70,4 +72,20 @@ fn one_that_applies_to_nothing_we_know_is_not_said_to_be_right() {
     }
     let broken = laws::check_normalizer(&Custom).unwrap_err();
     assert_eq!(broken.law(), "applies");
+    // Unless the kind is named.
+    let check = Check::new().custom_resource(&every_shape()).unwrap();
+    check.normalizer(&Custom).unwrap();
+
+    struct Counter;
+    impl Normalizer for Counter {
+        fn applies_to(&self, kind: &GroupKind) -> bool {
+            kind.group == "example.com"
+        }
+        fn normalize(&self, object: &mut Value) {
+            if let Some(count) = object["spec"]["count"].as_i64() {
+                object["spec"]["count"] = json!(count + 1);
+            }
+        }
+    }
+    assert_eq!(check.normalizer(&Counter).unwrap_err().law(), "idempotent");
 }

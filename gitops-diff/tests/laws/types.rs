@@ -1,6 +1,4 @@
-//! Laws that hold for any object of any type.
-#![recursion_limit = "256"]
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+//! Laws of fields, merging and ownership, on a type with every shape that a schema can have.
 
 use gitops_core::{FieldPath, PathElement};
 use gitops_diff::fieldset::FieldSet;
@@ -282,8 +280,6 @@ fn at<'v>(value: &'v Value, path: &FieldPath) -> Option<&'v Value> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
-
     #[test]
     fn fields_v1_is_read_back_as_it_was_written(object in object()) {
         let world = World::new();

@@ -1,6 +1,4 @@
-//! Laws of server-side apply on valid objects of built-in kinds, as the testkit makes
-//! them. `laws.rs` has those on a type with every shape that a schema can have.
-#![expect(clippy::unwrap_used, reason = "a panic in a test names its line")]
+//! Laws of server-side apply on valid objects of built-in kinds, as the testkit makes them.
 
 use gitops_core::{FieldPath, PathElement};
 use gitops_diff::managed::{Applied, Apply, ManagedError, ManagedFields, Target, apply};
