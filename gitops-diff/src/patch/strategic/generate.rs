@@ -305,14 +305,27 @@ impl Difference {
         patch: &mut Map<String, Value>,
         at: &Place<'_>,
     ) -> Result<bool, PatchError> {
+        let kind = element_kind(before, after, at)?;
         if before.is_empty() {
-            if self.changes && !after.is_empty() {
-                let after: Vec<_> = after.iter().map(without_nulls).collect();
-                patch.insert(name.to_owned(), Value::Array(after));
+            if !self.changes || after.is_empty() {
+                return Ok(true);
             }
-            return Ok(true);
+            let after: Vec<_> = after.iter().map(without_nulls).collect();
+            let list = match (kind, field.merge_key.as_deref()) {
+                // A key twice: the server would make one element of the two.
+                (Some(Kind::Object), Some(key)) if keyed(&after, key, at)?.is_none() => {
+                    ListPatch::replaced(&after, key)
+                }
+                _ => ListPatch {
+                    elements: after,
+                    order: None,
+                    expressed: true,
+                },
+            };
+            patch.insert(name.to_owned(), Value::Array(list.elements));
+            return Ok(list.expressed);
         }
-        let elements = match (element_kind(before, after, at)?, field.merge_key.as_deref()) {
+        let elements = match (kind, field.merge_key.as_deref()) {
             (Some(Kind::Object), Some(key)) => self.keyed_lists(before, after, key, field, at)?,
             (Some(Kind::Object), None) => {
                 return Err(
