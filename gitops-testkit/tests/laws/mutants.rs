@@ -419,8 +419,12 @@ fn one_that_wants_all_that_is_applied() {
         let Some(ty) = Schema::builtin().type_of_object(&stated) else {
             return answer;
         };
-        let stated = typed::field_set(&stated, ty).unwrap();
-        let entries = ManagedFields::of(request.live).unwrap();
+        let (Ok(stated), Ok(entries)) = (
+            typed::field_set(&stated, ty),
+            ManagedFields::of(request.live),
+        ) else {
+            return answer;
+        };
         let theirs = entries
             .iter()
             .filter(|entry| entry.owner().operation == "Apply")

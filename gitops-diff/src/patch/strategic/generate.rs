@@ -305,7 +305,20 @@ impl Difference {
         patch: &mut Map<String, Value>,
         at: &Place<'_>,
     ) -> Result<bool, PatchError> {
+        // What applying the patch would refuse is refused here, in the same words.
         let kind = element_kind(before, after, at)?;
+        match (kind, &field.merge_key) {
+            (Some(Kind::Object), None) => {
+                return Err(
+                    at.unmergeable("cannot merge lists without merge key for slice".to_owned())
+                );
+            }
+            (Some(other), Some(_)) if other != Kind::Object => {
+                let scalar = before.iter().chain(after).next();
+                return Err(at.bad_type(Kind::Object, scalar.unwrap_or(&Value::Null)));
+            }
+            _ => {}
+        }
         if before.is_empty() {
             if !self.changes || after.is_empty() {
                 return Ok(true);
@@ -327,11 +340,6 @@ impl Difference {
         }
         let elements = match (kind, field.merge_key.as_deref()) {
             (Some(Kind::Object), Some(key)) => self.keyed_lists(before, after, key, field, at)?,
-            (Some(Kind::Object), None) => {
-                return Err(
-                    at.unmergeable("cannot merge lists without merge key for slice".to_owned())
-                );
-            }
             _ => self.sets(before, after, name, patch),
         };
         let Some(ListPatch {
