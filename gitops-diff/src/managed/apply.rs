@@ -346,12 +346,17 @@ fn allowed_by_last_applied(
 /// Keeps the annotation of client-side apply up to date, so that going back to it works.
 fn update_last_applied(object: &mut Value, applied: &Value) {
     let mut recorded = applied.clone();
-    if let Some(metadata) = recorded.get_mut("metadata").and_then(Value::as_object_mut)
-        && let Some(annotations) = metadata
-            .get_mut("annotations")
-            .and_then(Value::as_object_mut)
-    {
-        annotations.remove(LAST_APPLIED);
+    if let Some(metadata) = recorded.get_mut("metadata").and_then(Value::as_object_mut) {
+        match metadata.get_mut("annotations") {
+            Some(Value::Object(annotations)) => {
+                annotations.remove(LAST_APPLIED);
+            }
+            // The API server records none at all where they are null.
+            Some(Value::Null) => {
+                metadata.remove("annotations");
+            }
+            _ => {}
+        }
     }
     let text = client_side::recorded(&recorded);
     let Some(annotations) = object
@@ -370,5 +375,23 @@ fn update_last_applied(object: &mut Value, applied: &Value) {
         annotations.remove(LAST_APPLIED);
     } else {
         annotations.insert(LAST_APPLIED.to_owned(), Value::from(text));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn annotations_that_are_null_are_not_recorded() {
+        let mut object = json!({"metadata": {"annotations": {LAST_APPLIED: "old"}}});
+        update_last_applied(
+            &mut object,
+            &json!({"metadata": {"annotations": null, "name": "a"}}),
+        );
+        assert_eq!(
+            object["metadata"]["annotations"][LAST_APPLIED],
+            "{\"metadata\":{\"name\":\"a\"}}\n"
+        );
     }
 }
