@@ -229,6 +229,10 @@ fn strategic_patch(a: &Value, b: &Value, patch: &Value, ty: TypeRef<'_>) {
         return;
     }
     let leads = |made: &Value, to: &Value| {
+        // Nor can a member that reads like a directive.
+        if to.to_string().contains("\"$") {
+            return;
+        }
         // A list that is replaced since a key stands in it twice: the server puts elements
         // with the same key side by side.
         let loose = made.to_string().contains(r#"{"$patch":"replace"}"#);

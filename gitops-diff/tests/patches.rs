@@ -17,7 +17,7 @@ use std::path::Path;
 
 use gitops_diff::patch;
 use gitops_diff::schema::Schema;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 fn read(path: impl AsRef<Path>) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
@@ -246,4 +246,45 @@ fn patches_give_what_the_api_server_answered() {
     // Every patch of the transcripts is one of these.
     assert_eq!((tally.objects, tally.errors), (114, 22), "{tally:?}");
     assert_eq!(tally.needs_server.values().sum::<usize>(), 45, "{tally:?}");
+}
+
+/// Found by fuzzing: elements with the same key became one in a list that was empty.
+#[test]
+fn a_key_that_occurs_twice_comes_into_an_empty_list_twice() {
+    let ty = Schema::builtin().type_of("v1", "Service").unwrap();
+    let before = json!({"status": {"conditions": []}});
+    let after = json!({"status": {"conditions": [{"type": "a"}, {"type": "a"}]}});
+    let made = patch::strategic::generate(&before, &after, &ty).unwrap();
+    assert_eq!(
+        patch::strategic::apply(&before, &made, &ty).unwrap(),
+        after,
+        "{made}"
+    );
+}
+
+/// Found by fuzzing: that the list is replaced was lost when what goes was added.
+#[test]
+fn a_list_that_has_a_key_twice_is_replaced_by_client_side_apply_too() {
+    let ty = Schema::builtin().type_of("v1", "Pod").unwrap();
+    let pod = |ports: Value| json!({"spec": {"containers": [{"name": "a", "ports": ports}]}});
+    let dns = |protocol| json!({"containerPort": 53, "protocol": protocol});
+    let last = pod(json!([dns("TCP"), {"containerPort": 80}]));
+    let live = pod(json!([dns("TCP"), dns("UDP"), {"containerPort": 80}]));
+    let desired = pod(json!([dns("TCP"), {"containerPort": 443}]));
+    let made = patch::strategic::three_way(Some(&last), &desired, &live, &ty).unwrap();
+    let patched = patch::strategic::apply(&live, &made, &ty).unwrap();
+    assert_eq!(patched, desired, "{made}");
+}
+
+/// Found by fuzzing: a patch was made that no server takes.
+#[test]
+fn elements_of_several_types_are_refused_in_an_empty_list_too() {
+    let ty = Schema::builtin().type_of("v1", "Service").unwrap();
+    let before = json!({"status": {"conditions": []}});
+    let after = json!({"status": {"conditions": ["b", {"type": "a"}]}});
+    let error = patch::strategic::generate(&before, &after, &ty).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "status.conditions: list element types are not identical"
+    );
 }

@@ -305,20 +305,41 @@ impl Difference {
         patch: &mut Map<String, Value>,
         at: &Place<'_>,
     ) -> Result<bool, PatchError> {
-        if before.is_empty() {
-            if self.changes && !after.is_empty() {
-                let after: Vec<_> = after.iter().map(without_nulls).collect();
-                patch.insert(name.to_owned(), Value::Array(after));
-            }
-            return Ok(true);
-        }
-        let elements = match (element_kind(before, after, at)?, field.merge_key.as_deref()) {
-            (Some(Kind::Object), Some(key)) => self.keyed_lists(before, after, key, field, at)?,
+        // What applying the patch would refuse is refused here, in the same words.
+        let kind = element_kind(before, after, at)?;
+        match (kind, &field.merge_key) {
             (Some(Kind::Object), None) => {
                 return Err(
                     at.unmergeable("cannot merge lists without merge key for slice".to_owned())
                 );
             }
+            (Some(other), Some(_)) if other != Kind::Object => {
+                let scalar = before.iter().chain(after).next();
+                return Err(at.bad_type(Kind::Object, scalar.unwrap_or(&Value::Null)));
+            }
+            _ => {}
+        }
+        if before.is_empty() {
+            if !self.changes || after.is_empty() {
+                return Ok(true);
+            }
+            let after: Vec<_> = after.iter().map(without_nulls).collect();
+            let list = match (kind, field.merge_key.as_deref()) {
+                // A key twice: the server would make one element of the two.
+                (Some(Kind::Object), Some(key)) if keyed(&after, key, at)?.is_none() => {
+                    ListPatch::replaced(&after, key)
+                }
+                _ => ListPatch {
+                    elements: after,
+                    order: None,
+                    expressed: true,
+                },
+            };
+            patch.insert(name.to_owned(), Value::Array(list.elements));
+            return Ok(list.expressed);
+        }
+        let elements = match (kind, field.merge_key.as_deref()) {
+            (Some(Kind::Object), Some(key)) => self.keyed_lists(before, after, key, field, at)?,
             _ => self.sets(before, after, name, patch),
         };
         let Some(ListPatch {
